@@ -1,0 +1,46 @@
+# Each target does all of its own set-up, into .venv in this checkout. Needs Python 3.11+, git and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEV    := $(VENV)/.ready-dev
+S3     := $(VENV)/s3-server/.ready
+PIP    := --disable-pip-version-check --quiet
+
+.PHONY: demo test check bench clean
+
+demo: $(READY)
+	$(BIN)/raylabel demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(DEV) $(S3)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV) $(S3)
+	$(BIN)/python benchmarks/campaign.py
+	$(BIN)/python benchmarks/driver_memory.py
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("raylabel needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing raylabel and what it needs into $(VENV) (about 6 GB, a few minutes the first time)"
+	$(BIN)/python -m pip install $(PIP) --editable .
+	touch $@
+
+$(DEV): $(READY)
+	$(BIN)/python -m pip install $(PIP) --editable ".[dev]"
+	touch $@
+
+# The S3 server of the tests pins other versions of libraries than raylabel uses: it gets an environment of its own.
+$(S3):
+	$(PYTHON) -m venv $(VENV)/s3-server
+	$(VENV)/s3-server/bin/python -m pip install $(PIP) "ministack>=1.5"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# A Ray head on this machine, with token authentication, for trying `ray job submit`:
+#
+#   cluster/local.sh start    start it; prints what to export
+#   cluster/local.sh stop     stop the processes that `start` started
+#
+# PORT (6379) and DASHBOARD_PORT (8265) may be set; everything listens on loopback.
+set -euo pipefail
+root="$(cd "$(dirname "$0")/.." && pwd)"
+bin="${RAYLABEL_BIN:-$root/.venv/bin}"
+state="${RAYLABEL_CLUSTER_DIR:-$root/.venv/cluster}"
+port="${PORT:-6379}"
+dashboard="${DASHBOARD_PORT:-8265}"
+
+start() {
+    mkdir -p "$state"
+    if [ -s "$state/pid" ] && kill -0 "$(cat "$state/pid")" 2>/dev/null; then
+        echo "a head started from here is running already (process $(cat "$state/pid")); stop it first" >&2
+        exit 2
+    fi
+    [ -s "$state/token" ] || (umask 077; "$bin/python" -c 'import secrets; print(secrets.token_hex(32))' >"$state/token")
+    export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$state/token" RAY_USAGE_STATS_ENABLED=0
+    # `ray job submit` runs `python`: let it be the environment that raylabel is installed in.
+    PATH="$bin:$PATH" nohup "$bin/ray" start --head --block --port "$port" --node-ip-address 127.0.0.1 \
+        --dashboard-host 127.0.0.1 --dashboard-port "$dashboard" --disable-usage-stats \
+        >"$state/head.log" 2>&1 &
+    echo $! >"$state/pid"
+    for _ in $(seq 120); do
+        if "$bin/python" -c "import urllib.request as u; u.urlopen('http://127.0.0.1:$dashboard/api/version', timeout=2)" \
+            2>/dev/null || grep -q 401 <("$bin/python" -c "
+import urllib.error, urllib.request
+try: urllib.request.urlopen('http://127.0.0.1:$dashboard/api/version', timeout=2)
+except urllib.error.HTTPError as error: print(error.code)
+except OSError: pass"); then
+            cat <<MESSAGE
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$state/token
+export RAY_API_SERVER_ADDRESS=http://127.0.0.1:$dashboard
+# then: ray job submit --working-dir . -- python jobs/run.py campaign.toml --set compute.address=auto
+MESSAGE
+            return
+        fi
+        kill -0 "$(cat "$state/pid")" 2>/dev/null || { cat "$state/head.log" >&2; exit 1; }
+        sleep 0.5
+    done
+    echo "the head does not answer; see $state/head.log" >&2
+    exit 1
+}
+
+stop() {
+    [ -s "$state/pid" ] || { echo "nothing was started from here"; return; }
+    kill "$(cat "$state/pid")" 2>/dev/null || true
+    for _ in $(seq 60); do kill -0 "$(cat "$state/pid")" 2>/dev/null || break; sleep 0.5; done
+    rm -f "$state/pid"
+}
+
+case "${1:-}" in
+    start) start ;;
+    stop) stop ;;
+    *) sed -n '2,7p' "$0" | sed 's/^# \{0,1\}//'; exit 2 ;;
+esac

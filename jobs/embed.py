@@ -1,0 +1,9 @@
+"""Embed a campaign's pool as a Ray job, and stop: `ray job submit --working-dir . -- python jobs/embed.py campaign.toml`."""
+
+import sys
+
+from raylabel.cli import main
+
+if __name__ == "__main__":
+    sys.argv[1:1] = ["embed"]
+    main()

@@ -1,0 +1,9 @@
+"""Fit the due round's model as a Ray job, and stop: `ray job submit --working-dir . -- python jobs/train.py campaign.toml`."""
+
+import sys
+
+from raylabel.cli import main
+
+if __name__ == "__main__":
+    sys.argv[1:1] = ["train"]
+    main()

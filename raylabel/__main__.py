@@ -1,0 +1,5 @@
+"""`python -m raylabel` is `raylabel`."""
+
+from raylabel.cli import main
+
+main()

@@ -1,0 +1,257 @@
+"""A campaign: one config and one workspace, with the fingerprint that ties them together.
+
+Opening a workspace again compares what it was made with; a difference that could change a result is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raylabel import __version__, runtime
+from raylabel.acceptance import smallest_audit
+from raylabel.config import Config
+from raylabel.errors import ConfigError, FingerprintError, UnknownName
+from raylabel.sampling import STRATEGIES
+from raylabel.workspace import Part, Records, Store
+
+_LIBRARIES = ("faiss-gpu", "faiss-cpu", "numpy", "pillow", "scikit-learn", "scipy", "torch", "torchvision")
+
+_FREE = {
+    "pool": {"quarantine_limit"},
+    "labeling": {"wait", "poll_s"},
+    "compute": {"address", "workers", "device"},
+}
+"""Settings that cannot change a result: a workspace may be opened again with others."""
+
+PURPOSES = {"audit": 1, "shortlist": 2, "select": 3, "folds": 4, "weights": 5, "finetune": 6}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything numeric that results depend on beside the config: resolved once, then kept.
+
+    Args:
+        device: "cpu" or "cuda".
+        dtype: of the backbone's arithmetic.
+        batch_size: images in each padded batch.
+        threads: torch's, in each actor on a CPU.
+        training_workers: of a fine-tune.
+        machine: processor architecture.
+        versions: of the libraries that compute.
+    """
+
+    device: str
+    dtype: str
+    batch_size: int
+    threads: int
+    training_workers: int
+    machine: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EncoderRef:
+    """A backbone whose weights lie in the workspace."""
+
+    digest: str
+    dim: int
+
+    @property
+    def weights(self) -> str:
+        """Name of its weights below the workspace."""
+        return f"backbones/{self.digest}.safetensors"
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Parts that cover the readable pool in order: embeddings of one backbone, or predictions of one round.
+
+    Args:
+        parts: data files, sorted by row.
+        spans: first and last row of each.
+    """
+
+    parts: tuple[Part, ...]
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def num_rows(self) -> int:
+        """Readable items."""
+        return sum(part.rows for part in self.parts)
+
+    def holding(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> list[tuple[Part, np.ndarray[Any, Any]]]:
+        """Sort rows to the parts whose span they fall into; parts without any are left out."""
+        rows = np.sort(rows)
+        found = []
+        for part, (first, last) in zip(self.parts, self.spans, strict=True):
+            inside = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last, side="right")]
+            if len(inside):
+                found.append((part, inside))
+        return found
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What every step is handed: settings, workspace, and what results depend on. Travels to tasks."""
+
+    config: Config
+    store: Store
+    profile: Profile
+    fingerprint: str
+
+    @property
+    def records(self) -> Records:
+        """The commit-once records of the workspace."""
+        return Records(self.store, self.fingerprint)
+
+    def rng(self, purpose: str, number: int = 0) -> np.random.Generator:
+        """The generator of one purpose in one round, the same in every run."""
+        return np.random.default_rng([self.config.seed, PURPOSES[purpose], number])
+
+    def seed(self, purpose: str, number: int = 0) -> int:
+        """A seed for libraries that take an integer."""
+        return int(self.rng(purpose, number).integers(2**31 - 1))
+
+
+def folder(number: int) -> str:
+    """Where a round's files lie."""
+    return f"rounds/{number:04d}"
+
+
+def training_answers(answered: pa.Table) -> pa.Table:
+    """The rows of schema.RESOLVED that a model may learn from: no audit item, and none that nobody could tell."""
+    is_train = pc.equal(answered.column("purpose"), "train")
+    return answered.filter(pc.and_(is_train, pc.greater_equal(answered.column("label_index"), 0)))
+
+
+def open_campaign(config: Config) -> Campaign:
+    """Open the workspace of a config, or begin one; a Ray session must be there.
+
+    Raises:
+        FingerprintError: the workspace was made with other settings, code or libraries; shows each difference.
+        UnknownName: a strategy that does not exist.
+        ConfigError: a strategy that cannot stand where it does.
+    """
+    check_strategies(config)
+    check_audit(config)
+    store = Store(config.workspace)
+    profile = resolve_profile(config)
+    mine = {"raylabel": __version__, "config": config.model_dump(mode="json"), "profile": asdict(profile)}
+    if not store.create("campaign.json", json.dumps(mine, indent=1).encode()):
+        _compare(_stored(store), mine, where=store.uri("campaign.json"))
+    return Campaign(config, store, profile, _fingerprint(mine))
+
+
+def find_campaign(config: Config) -> Campaign:
+    """The campaign of a workspace that exists, as it stands: for looking, exporting and importing. Needs no Ray.
+
+    Raises:
+        ConfigError: the workspace has not been begun.
+        FingerprintError: it was made with other settings.
+    """
+    store = Store(config.workspace)
+    try:
+        found = _stored(store)
+    except FileNotFoundError:
+        raise ConfigError(f"{config.workspace}: nothing was begun there; start with `raylabel run`") from None
+    mine = {**found, "config": config.model_dump(mode="json")}
+    _compare(found, mine, where=store.uri("campaign.json"))
+    return Campaign(config, store, Profile(**found["profile"]), _fingerprint(mine))
+
+
+def resolve_profile(config: Config) -> Profile:
+    """Choose the device and record what results depend on."""
+    device = config.compute.device
+    gpus = runtime.resources()["gpus"]
+    if device == "auto":
+        device = "cuda" if gpus else "cpu"
+    elif device == "cuda" and not gpus:
+        raise ConfigError('compute.device: "cuda", but the Ray session has no GPU; use "auto" or "cpu"')
+    return Profile(
+        device=device,
+        dtype="float32",
+        batch_size=config.compute.batch_size,
+        threads=1,
+        training_workers=config.training.num_workers,
+        machine=platform.machine(),
+        versions={name: version(name) for name in _LIBRARIES if _is_installed(name)},
+    )
+
+
+def check_strategies(config: Config) -> None:
+    """Refuse strategies that do not exist, and a cold start that wants a model."""
+    for name in (config.sampling.strategy, config.sampling.cold_start):
+        if name not in STRATEGIES:
+            raise UnknownName("strategy", name, STRATEGIES)
+    if "probabilities" in STRATEGIES[config.sampling.cold_start].needs:
+        fits = [name for name, strategy in STRATEGIES.items() if "probabilities" not in strategy.needs]
+        raise ConfigError(
+            f"sampling.cold_start: {config.sampling.cold_start!r} needs a model and round 0 has none; "
+            f"choose {' or '.join(sorted(fits))}"
+        )
+
+
+def check_audit(config: Config) -> None:
+    """Refuse an audit that could not certify anything even if every answer agreed; 0 answers ask for none."""
+    settings, budget = config.acceptance, config.budget
+    needed = smallest_audit(settings.max_error, settings.alpha / budget.rounds)
+    if 0 < budget.audit_answers < needed:
+        raise ConfigError(
+            f"budget.audit_answers: {budget.audit_answers} cannot certify at most {settings.max_error:.1%} wrong with "
+            f"{1 - settings.alpha:.1%} confidence over {budget.rounds} rounds, even if all agree: {needed} is the least"
+            ", and several times that is usual; raise it or acceptance.max_error, or set it to 0 for no machine labels"
+        )
+
+
+def _stored(store: Store) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(store.read("campaign.json"))
+    return tree
+
+
+def _fingerprint(tree: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(_bound(tree), sort_keys=True).encode()).hexdigest()
+
+
+def _bound(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree without the settings that are free to change, flat: "config.pool.path" -> value."""
+    flat: dict[str, Any] = {}
+
+    def walk(value: Any, path: tuple[str, ...]) -> None:
+        if isinstance(value, Mapping) and value:
+            for key, below in value.items():
+                walk(below, (*path, str(key)))
+        else:
+            flat[".".join(path)] = value
+
+    walk(tree, ())
+    free = {"config.workspace"} | {f"config.{s}.{k}" for s, keys in _FREE.items() for k in keys}
+    return {key: value for key, value in flat.items() if key not in free}
+
+
+def _compare(found: Mapping[str, Any], mine: Mapping[str, Any], *, where: str) -> None:
+    theirs, ours = _bound(json.loads(json.dumps(found))), _bound(json.loads(json.dumps(mine)))
+    keys = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
+    if keys:
+        lines = "\n".join(f"  {key}: there {theirs.get(key)!r}, now {ours.get(key)!r}" for key in keys)
+        raise FingerprintError(
+            f"{where}: this workspace was made with other settings:\n{lines}\n"
+            "set them back to go on with it, or choose another workspace"
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except ModuleNotFoundError:
+        return False
+    return True

@@ -1,0 +1,236 @@
+"""The verbs: thin, one function each. Facts go to stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from raylabel import __version__
+from raylabel.config import Config, load
+from raylabel.errors import QuarantineOverLimit, RaylabelError
+
+app = typer.Typer(
+    name="raylabel",
+    help="Label millions of images with a few thousand human answers, and prove how right the labels are.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CAMPAIGN.TOML", help="The campaign's config.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON object.")]
+
+
+class Stopped(BaseException):
+    """A signal asked the run to stop; what was committed stays."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}; run the same command again to go on")
+        self.exit_code = 128 + number
+
+
+def main() -> None:
+    """Run a verb and turn every raylabel error into one message and its exit code."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        app(standalone_mode=True)
+    except (RaylabelError, Stopped) as error:
+        print(f"raylabel: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"raylabel {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the demo's pool and workspace go.")] = Path("raylabel-demo"),
+    as_json: AsJson = False,
+) -> None:
+    """Label 1,797 real handwritten digits on this machine, without network or weights.
+
+    Example: raylabel demo
+    """
+    from raylabel.demo import run_demo
+
+    _print(run_demo(folder), as_json=as_json, text=lambda report: report["demo"]["sentence"])
+
+
+@app.command()
+def init(
+    target: Annotated[Path, typer.Argument(metavar="CAMPAIGN.TOML", help="The file to write.")],
+    pool: Annotated[str, typer.Option(prompt="Where are the images (folder, Parquet, or s3:// of either)?")],
+    classes: Annotated[str, typer.Option(prompt="Names of the classes, with commas between")],
+    workspace: Annotated[str, typer.Option(prompt="Where shall the results go (folder or s3:// prefix)?")],
+) -> None:
+    """Write a commented campaign TOML.
+
+    Example: raylabel init campaign.toml --pool photos/ --classes cat,dog --workspace runs/pets
+    """
+    from raylabel.template import write_config
+
+    write_config(target, pool=pool, classes=classes, workspace=workspace)
+    typer.echo(f"{target} written; read it through, then: raylabel run {target}")
+
+
+@app.command()
+def doctor(
+    store: Annotated[str, typer.Argument(help="A folder or s3:// prefix to try writing to.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what is installed, what the machine has, and whether a workspace can be kept in a place.
+
+    Example: raylabel doctor s3://bucket/runs
+    """
+    from raylabel.doctor import examine
+
+    facts = examine(store)
+    _print(facts, as_json=as_json, text=lambda found: "\n".join(f"{name:22} {value}" for name, value in found.items()))
+
+
+@app.command()
+def run(config: ConfigPath, sets: Sets = None, as_json: AsJson = False) -> None:
+    """Run a campaign from wherever it stands to its end, or until people are needed.
+
+    Example: raylabel run campaign.toml --set budget.rounds=3
+    """
+    from raylabel.reporting import report
+
+    settings = load(config, overrides=sets or [])
+    found = _drive(settings)
+    assert found is not None, "a run without `until` ends with a report"
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        console = Console(highlight=False)
+        report.print_rounds(console, found["rounds"])
+        report.print_classes(console, found["quality"])
+        typer.echo(f"{report.summary(found)}\nEverything lies in {settings.workspace}, the result in labels/.")
+    _check_quarantine(settings, found["pool"])
+
+
+def _stage(name: str, summary: str) -> None:
+    def stage(config: ConfigPath, sets: Sets = None) -> None:
+        settings = load(config, overrides=sets or [])
+        _drive(settings, until=name)
+        typer.echo(f"{name}: done; see `raylabel status {config}`")
+
+    stage.__doc__ = (
+        f"{summary}\n\nWhatever must come before it is done first.\n\nExample: raylabel {name} campaign.toml"
+    )
+    app.command(name=name)(stage)
+
+
+_stage("embed", "Plan the pool and embed it, then stop.")
+_stage("select", "Choose the next shortlist, then stop.")
+_stage("train", "Fit the due round's model on its answers, then stop.")
+_stage("accept", "Predict and certify the due round, commit it, then stop.")
+
+
+@app.command()
+def status(config: ConfigPath, sets: Sets = None, as_json: AsJson = False) -> None:
+    """Say how far a campaign is.
+
+    Example: raylabel status campaign.toml
+    """
+    from raylabel.campaign import find_campaign
+    from raylabel.reporting import report
+    from raylabel.status import look
+
+    facts = look(find_campaign(load(config, overrides=sets or [])))
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    if facts["rounds"]:
+        report.print_rounds(Console(highlight=False), facts["rounds"])
+    for line in facts["lines"]:
+        typer.echo(line)
+
+
+@app.command()
+def export(
+    config: ConfigPath,
+    target: Annotated[Path, typer.Argument(help="A .csv or .jsonl file; labels also .parquet.")],
+    what: Annotated[str, typer.Option(help='"shortlist" or "labels".')] = "shortlist",
+    sets: Sets = None,
+) -> None:
+    """Write the open questions for people, or the result, to a file.
+
+    Example: raylabel export campaign.toml questions.csv
+    """
+    from raylabel.campaign import find_campaign
+    from raylabel.labeling.files import export_shortlist
+    from raylabel.loop import plan_once
+    from raylabel.reporting.result import export_labels
+
+    campaign = find_campaign(load(config, overrides=sets or []))
+    if what == "labels":
+        typer.echo(f"{export_labels(campaign, target):,} labels in {target}")
+        return
+    if what != "shortlist":
+        raise typer.BadParameter(f"{what!r}: expected shortlist or labels", param_hint="--what")
+    number, count = export_shortlist(campaign, plan_once(campaign), target)
+    typer.echo(
+        f"round {number}: {count:,} questions in {target}; fill in the label column, then: "
+        f"raylabel import {config} {target}"
+    )
+
+
+@app.command(name="import")
+def import_(
+    config: ConfigPath, source: Annotated[Path, typer.Argument(help="A .csv or .jsonl file.")], sets: Sets = None
+) -> None:
+    """Take people's answers from a file, all of them or none.
+
+    Example: raylabel import campaign.toml questions.csv
+    """
+    from raylabel.campaign import find_campaign
+    from raylabel.labeling import draw_audit
+    from raylabel.labeling.files import import_answers
+    from raylabel.loop import plan_once
+
+    campaign = find_campaign(load(config, overrides=sets or []))
+    audit = draw_audit(campaign, plan_once(campaign))
+    count, new, still_open = import_answers(campaign, source, audit)
+    typer.echo(f"{count:,} answers in {source}, {new:,} of them new; {still_open:,} rows still without an answer")
+
+
+def _drive(config: Config, *, until: str = "") -> dict[str, Any] | None:
+    from raylabel import loop, runtime
+    from raylabel.campaign import open_campaign
+    from raylabel.workspace import Store, hold
+
+    with hold(Store(config.workspace)) as lease, runtime.session(config.compute):
+        return loop.run(open_campaign(config), lease, until=until)
+
+
+def _check_quarantine(config: Config, pool: dict[str, Any]) -> None:
+    lost, limit = pool["num_quarantined"], config.pool.quarantine_limit
+    if lost > limit * pool["num_rows"] or pool["num_unreadable_files"]:
+        raise QuarantineOverLimit(
+            f"done, but {lost:,} of {pool['num_rows']:,} items and {pool['num_unreadable_files']} whole files could "
+            f"not be read (pool.quarantine_limit allows {limit:.1%} of the items and no file); "
+            f"see the quarantine folder of {config.workspace}"
+        )
+
+
+def _print(facts: dict[str, Any], *, as_json: bool, text: Any) -> None:
+    typer.echo(json.dumps(facts) if as_json else text(facts))

@@ -1,0 +1,278 @@
+"""The campaign TOML as typed models: one sentence under each field, defaults that work, unknown keys refused.
+
+Knows nothing of storage, models or Ray: names of strategies and backbones are checked where they are known.
+Later settings win: the TOML, then `RAYLABEL__SECTION__KEY` in the environment, then `--set section.key=value`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from raylabel.errors import ConfigError
+
+ENV_PREFIX = "RAYLABEL__"
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Pool(_Section):
+    """The images to be labeled."""
+
+    path: str
+    """A Parquet file, a folder of Parquet files or a folder of images; a local path or an s3:// URI."""
+    format: Literal["auto", "parquet", "folder"] = "auto"
+    """What lies there; "auto" looks."""
+    image_column: str = "image"
+    """Parquet: the column of encoded images, binary or struct<bytes, path>."""
+    id_column: str | None = None
+    """Parquet: the column of unique ids; without one `id` if there is such a column, else `path#row`."""
+    label_column: str | None = None
+    """Parquet: the column the oracle labeler answers from (a folder's oracle reads the parent folder's name)."""
+    max_pixels: Positive = 50_000_000
+    """Images with more pixels are quarantined before they are decoded."""
+    quarantine_limit: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The run ends with exit code 3 if more than this share of the pool was unreadable."""
+
+
+class Backbone(_Section):
+    """The image encoder."""
+
+    name: str = "mobilenet_v3_small"
+    """A torchvision classification model, "tiny_cnn", or your own function: "module:function", "file.py:function"."""
+    weights: str = "DEFAULT"
+    """One of torchvision's weight names, a local or s3:// file (.safetensors, .pth), or "none" (random, seeded)."""
+    options: dict[str, str | int | float | bool] = {}
+    """Keyword arguments of a backbone function of your own."""
+    image_size: Positive = 224
+    """Images are resized to this many pixels a side."""
+    fit: Literal["crop", "squash"] = "crop"
+    """"crop" keeps the aspect ratio and cuts the longer side; "squash" keeps every pixel and bends the ratio."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Subtracted from pixels in [0, 1]."""
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Divides pixels after the mean is subtracted."""
+
+
+class Budget(_Section):
+    """What people are asked for."""
+
+    train_answers: Positive = 500
+    """Answers that the model learns from, spread evenly over the rounds."""
+    audit_answers: Count = 400
+    """Answers for the audit sample, all asked for in round 0; 0 means no certificate and no machine labels."""
+    rounds: Positive = 5
+    """At most this many rounds."""
+
+
+class Sampling(_Section):
+    """Who to ask next."""
+
+    strategy: str = "margin"
+    """The strategy of every round that has a model."""
+    cold_start: str = "random"
+    """The strategy of round 0, which has none."""
+    max_candidates: Positive = 50_000
+    """Exact strategies see at most this many items, chosen by one pass over the pool."""
+
+
+class Labeling(_Section):
+    """Who answers."""
+
+    labeler: Literal["files", "oracle"] = "files"
+    """"files": `raylabel export` and `raylabel import`; "oracle": the pool's own labels, for benchmarks."""
+    wait: Literal["exit", "poll"] = "exit"
+    """Until the answers are there: "exit" with code 10 and run again later, or "poll"."""
+    poll_s: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds between two looks for answers."""
+
+
+class Training(_Section):
+    """The model that is fitted on the answers."""
+
+    finetune_at: tuple[Count, ...] = ()
+    """Rounds in which the whole backbone is tuned with Ray Train; the pool is then embedded again."""
+    epochs: Positive = 5
+    """Fine-tuning: passes over the answers."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Fine-tuning: peak learning rate of AdamW."""
+    batch_size: Positive = 32
+    """Fine-tuning: images a step, all workers together."""
+    flip: bool = True
+    """Fine-tuning: mirror half of the images left to right."""
+    num_workers: Positive = 1
+    """Fine-tuning: data-parallel workers."""
+
+
+class Acceptance(_Section):
+    """What is promised about the machine's labels."""
+
+    max_error: Fraction = 0.05
+    """At most this share of the labels is wrong ..."""
+    alpha: Fraction = 0.05
+    """... with confidence 1 - alpha, over all rounds together."""
+    promise: Literal["auto", "whole"] = "auto"
+    """Wrong among the auto-labels, or wrong auto-labels among the whole pool."""
+    target_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Stop early once this share of the pool is answered or accepted."""
+    flat_rounds: Positive = 3
+    """Stop early after this many rounds without a better cross-fitted accuracy."""
+
+
+class Compute(_Section):
+    """Where the work runs. Nothing here but `batch_size` can change a result."""
+
+    address: str | None = None
+    """A running Ray cluster ("auto", or ray://...); without one a session is started on this machine."""
+    workers: Positive | None = None
+    """Model actors; by default one for each GPU, or for each core where there is no GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the backbone runs."""
+    batch_size: Positive = 32
+    """Images the backbone sees at once."""
+
+
+class Config(_Section):
+    """One campaign."""
+
+    workspace: str
+    """Where everything the campaign makes lies: a local folder or an s3:// prefix."""
+    classes: tuple[str, ...]
+    """The names of the classes, in the order of their index."""
+    seed: Count = 0
+    """Everything random comes from this number."""
+    pool: Pool
+    backbone: Backbone = Backbone()
+    budget: Budget = Budget()
+    sampling: Sampling = Sampling()
+    labeling: Labeling = Labeling()
+    training: Training = Training()
+    acceptance: Acceptance = Acceptance()
+    compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _check(self) -> Config:
+        if len(self.classes) < 2:
+            raise ValueError(f"classes: at least 2 are needed, got {len(self.classes)}")
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice:
+            raise ValueError(f"classes: {twice[0]!r} stands there twice")
+        if self.budget.train_answers < self.budget.rounds:
+            raise ValueError(
+                f"budget.train_answers: {self.budget.train_answers} for {self.budget.rounds} rounds; "
+                "give at least one answer a round, or fewer rounds"
+            )
+        beyond = [r for r in self.training.finetune_at if r >= self.budget.rounds]
+        if beyond:
+            raise ValueError(f"training.finetune_at: round {beyond[0]} of {self.budget.rounds} (numbered from 0)")
+        return self
+
+    def round_sizes(self) -> list[int]:
+        """Training answers asked for in each round: as even as can be, the first rounds take what is over."""
+        each, over = divmod(self.budget.train_answers, self.budget.rounds)
+        return [each + (number < over) for number in range(self.budget.rounds)]
+
+
+def load(path: str | Path, *, overrides: Sequence[str] = ()) -> Config:
+    """Read one campaign TOML.
+
+    Args:
+        path: the TOML file. Relative local paths in it are taken from the file's own folder.
+        overrides: "section.key=value" strings; a value is TOML, or else a plain string.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or a key or value in it is wrong.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); `raylabel init` writes one") from error
+    try:
+        tree: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    for name, value in sorted(os.environ.items()):
+        if name.startswith(ENV_PREFIX):
+            _put(tree, name.removeprefix(ENV_PREFIX).lower().split("__"), value, where=name)
+    for item in overrides:
+        key, found, value = item.partition("=")
+        if not found:
+            raise ConfigError(f"--set {item}: expected section.key=value")
+        _put(tree, key.strip().split("."), value, where=f"--set {item}")
+    return parse(tree, where=str(path), folder=path.resolve().parent)
+
+
+def parse(tree: Mapping[str, Any], *, where: str, folder: Path) -> Config:
+    """Check a tree of settings; `where` names its source in errors, `folder` anchors relative paths.
+
+    Raises:
+        ConfigError: one line for each key or value that is wrong.
+    """
+    try:
+        config = Config.model_validate(dict(tree))
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{where}: {_explain(dict(e))}" for e in error.errors())) from None
+    resolved = config.model_dump()
+    resolved["workspace"] = _anchor(config.workspace, folder)
+    resolved["pool"]["path"] = _anchor(config.pool.path, folder)
+    if "." in config.backbone.weights:
+        resolved["backbone"]["weights"] = _anchor(config.backbone.weights, folder)
+    source, colon, function = config.backbone.name.partition(":")
+    if colon and source.endswith(".py"):
+        resolved["backbone"]["name"] = f"{_anchor(source, folder)}:{function}"
+    return Config.model_validate(resolved)
+
+
+def _anchor(path: str, folder: Path) -> str:
+    return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
+
+
+def _put(tree: dict[str, Any], keys: list[str], value: str, *, where: str) -> None:
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{where}: {key!r} is a value, not a section")
+    tree[keys[-1]] = parsed
+
+
+def _explain(error: dict[str, Any]) -> str:
+    loc = [str(part) for part in error["loc"]]
+    name = ".".join(loc)
+    if error["type"] == "extra_forbidden":
+        known = _keys(loc[:-1])
+        near = difflib.get_close_matches(loc[-1], known, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"unknown key {name!r}: {hint}"
+    if error["type"] == "missing":
+        return f"{name!r} is missing: give it in the TOML"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return f"{name!r}: {error['msg'].lower()}, got {error['input']!r}"
+
+
+def _keys(loc: list[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in loc:
+        annotation = model.model_fields[part].annotation
+        kind = annotation if isinstance(annotation, type) else next(iter(get_args(annotation)), None)
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)

@@ -1,0 +1,70 @@
+"""Look a machine over: what is installed, what Ray sees, and whether a place can hold a workspace."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import uuid
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from raylabel import __version__, runtime
+from raylabel.config import Compute
+from raylabel.errors import StorageError
+from raylabel.workspace import Store
+
+_PACKAGES = ("ray", "torch", "torchvision", "pyarrow", "s3fs", "faiss-gpu", "faiss-cpu", "scikit-learn")
+
+
+def examine(place: str) -> dict[str, Any]:
+    """Facts about this machine, by name.
+
+    Args:
+        place: a folder or s3:// prefix to try; "" for none.
+
+    Raises:
+        StorageError: the place cannot be written, or does not keep its create-only promise.
+    """
+    facts: dict[str, Any] = {"raylabel": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            facts[name] = version(name)
+        except PackageNotFoundError:
+            facts[name] = "not installed"
+    facts["disk_free_gb"] = round(shutil.disk_usage(".").free / 1e9, 1)
+    with runtime.session(Compute()):
+        found = runtime.resources()
+        facts |= {"ray_cpus": found["cpus"], "ray_gpus": found["gpus"], "ray_nodes": found["nodes"]}
+        facts["torch_sees"] = runtime.call(devices)
+    if place:
+        try_store(Store(place))
+        facts["store"] = f"{place}: reachable, create-only writes hold"
+    return facts
+
+
+def devices() -> str:
+    """What torch can compute on, asked in a worker."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"CPU only, {torch.get_num_threads()} thread(s) a task"
+    return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+
+
+def try_store(store: Store) -> None:
+    """Write, create twice, read and remove an object.
+
+    Raises:
+        StorageError: the second create was not refused: two drivers could overwrite each other there.
+    """
+    name = f"doctor-{uuid.uuid4().hex}"
+    try:
+        if not store.create(name, b"first"):
+            raise StorageError(f"{store.root}: refuses to create new objects; check its rights")
+        if store.create(name, b"second") or store.read(name) != b"first":
+            raise StorageError(
+                f"{store.root}: this store ignores `If-None-Match: *`, so commits cannot be told apart; "
+                "use one that honours it (AWS S3, MinIO, Ceph, R2 do)"
+            )
+    finally:
+        store.remove(name)

@@ -1,0 +1,133 @@
+"""Answers: appended, never changed; joined into one label per item when a round has all of them.
+
+Knows tables in the workspace; knows nothing of who answers or how.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from raylabel import schema
+from raylabel.campaign import Campaign, folder
+from raylabel.errors import AnswersError, UnknownName
+from raylabel.workspace import Record, read_parts, write_part
+
+Kind = Literal["label", "skip", "cannot_tell", "retract"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One person's answer for one item; `label` is None unless the kind is "label"."""
+
+    id: str
+    kind: Kind
+    label: str | None
+    annotator: str
+    answered_at: datetime
+    round: int
+    purpose: str
+    source: str
+    seconds: float | None = None
+    comment: str | None = None
+    answer_id: str = ""
+
+    def key(self) -> str:
+        """The answer's own id, or one made of what it says, so that saying it twice is saying it once."""
+        said = (self.id, self.kind, self.label or "", self.annotator, self.source)
+        return self.answer_id or hashlib.sha256("\x1f".join(said).encode()).hexdigest()[:24]
+
+
+def append(campaign: Campaign, answers: Sequence[Answer]) -> int:
+    """Append answers to their rounds; those that are there already, by key, are passed over.
+
+    Returns:
+        How many were new.
+    """
+    new = 0
+    by_round: dict[int, dict[str, Answer]] = defaultdict(dict)
+    for answer in answers:
+        by_round[answer.round][answer.key()] = answer
+    for number, found in by_round.items():
+        known = set(collect(campaign, number).column("answer_id").to_pylist())
+        fresh = {key: answer for key, answer in found.items() if key not in known}
+        if not fresh:
+            continue
+        columns: dict[str, list[Any]] = {
+            name: [getattr(answer, name) for answer in fresh.values()] for name in schema.ANSWERS.names
+        }
+        columns["answer_id"] = list(fresh)
+        table = pa.table(columns, schema=schema.ANSWERS)
+        name = hashlib.sha256("\n".join(sorted(fresh)).encode()).hexdigest()[:16]
+        part = write_part(campaign.store, f"{folder(number)}/answers/part", table)
+        campaign.records.commit(f"{folder(number)}/answers/{name}", Record(parts={"answers": [part]}))
+        new += len(fresh)
+    return new
+
+
+def collect(campaign: Campaign, number: int) -> pa.Table:
+    """All answers of a round, one row for each answer id."""
+    place = f"{folder(number)}/answers"
+    names = [name.removesuffix(".json") for name in campaign.store.list(place) if name.endswith(".json")]
+    records = [campaign.records.find(f"{place}/{name}") for name in names]
+    parts = [part for record in records if record for part in record.parts["answers"]]
+    table = read_parts(campaign.store, parts, schema=schema.ANSWERS)
+    first: dict[str, int] = {}
+    for position, key in enumerate(table.column("answer_id").to_pylist()):
+        first.setdefault(key, position)
+    return table.take(pa.array(list(first.values()), pa.int64()))
+
+
+def consensus(answers: pa.Table, classes: Sequence[str]) -> dict[str, int]:
+    """One label index for each item that has an answer.
+
+    An annotator's latest answer counts, a retracted one does not. The label named by most annotators wins; a tie,
+    or nothing but skips and "cannot tell", is -1: nobody could tell.
+
+    Raises:
+        AnswersError: a label that is no class.
+    """
+    index = {name: position for position, name in enumerate(classes)}
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: Iterable[dict[str, Any]] = answers.to_pylist()
+    for row in sorted(rows, key=lambda row: (row["answered_at"], row["answer_id"])):
+        latest[row["id"], row["annotator"]] = row
+    votes: dict[str, Counter[int]] = {}
+    for (name, _), row in latest.items():
+        if row["kind"] == "retract":
+            continue
+        counted = votes.setdefault(name, Counter())
+        if row["kind"] == "label":
+            counted[index_of(row["label"], index, where=f"the answer for {name}")] += 1
+    return {name: _winner(counted) for name, counted in votes.items()}
+
+
+def _winner(votes: Counter[int]) -> int:
+    ranked = votes.most_common(2)
+    if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]):
+        return -1
+    return ranked[0][0]
+
+
+def index_of(label: str, index: Mapping[str, int], *, where: str) -> int:
+    """The index of a class name.
+
+    Raises:
+        AnswersError: it is no class; says the nearest.
+    """
+    if label not in index:
+        raise AnswersError(f"{where}: {UnknownName('class', str(label), index)}")
+    return index[label]
+
+
+def resolved_before(campaign: Campaign, number: int) -> pa.Table:
+    """Every item resolved in the rounds before `number`: columns of schema.RESOLVED."""
+    records = [campaign.records.find(f"{folder(earlier)}/answered") for earlier in range(number)]
+    parts = [part for record in records if record for part in record.parts["resolved"]]
+    return read_parts(campaign.store, parts, schema=schema.RESOLVED).combine_chunks()

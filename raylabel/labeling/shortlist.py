@@ -1,0 +1,213 @@
+"""Choose who to ask: the audit sample at planning, then a shortlist every round.
+
+A pass over the pool narrows it to a bounded candidate set; the exact strategy then runs on that, in one task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from raylabel import runtime, schema
+from raylabel.acceptance import draw
+from raylabel.campaign import Campaign, Pieces, folder, training_answers
+from raylabel.errors import ConfigError
+from raylabel.labeling.answers import resolved_before
+from raylabel.models.heads import Head
+from raylabel.pool import Plan, Want, fetch
+from raylabel.progress import say
+from raylabel.sampling import STRATEGIES, Candidates, Labeled, TopItems, random_priority
+from raylabel.sampling import select as pick
+from raylabel.workspace import Part, Record, read_part, read_parts, write_part
+from raylabel.workspace.vectors import embeddings_of, gather_rows
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a round learned, as the next one's selection sees it.
+
+    Args:
+        head: name of its file below the workspace.
+        predictions: of the whole readable pool.
+    """
+
+    head: str
+    predictions: Pieces
+
+
+def draw_audit(campaign: Campaign, plan: Plan) -> Rows:
+    """Draw the audit sample, uniformly over the whole pool, before anything has been selected; once.
+
+    Returns:
+        (audit_answers,) sorted pool rows, quarantined ones included: they leave the count later, not the draw.
+
+    Raises:
+        ConfigError: the budget asks for more answers than the pool has items.
+    """
+    budget = campaign.config.budget
+    if budget.train_answers + budget.audit_answers > plan.num_rows:
+        raise ConfigError(
+            f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
+            f"the {plan.num_rows} items of {campaign.config.pool.path}; ask for fewer"
+        )
+    record = campaign.records.once("audit/draw-0000", lambda: _draw(campaign, plan))
+    table = read_parts(campaign.store, record.parts["audit"], schema=schema.AUDIT, columns=["row"])
+    rows: Rows = table.column("row").to_numpy()
+    return rows
+
+
+def _draw(campaign: Campaign, plan: Plan) -> Record:
+    size = campaign.config.budget.audit_answers
+    if size == 0:
+        return Record(parts={"audit": []})
+    rows, probability = draw(plan.num_rows, size=size, rng=campaign.rng("audit"))
+    config, store = campaign.config, campaign.store
+    ids = [item.id for item in fetch(plan, rows, pool=config.pool, store=store, want=Want(image=False))]
+    columns = {
+        "row": rows,
+        "id": ids,
+        "stratum": ["pool"] * size,
+        "inclusion_probability": np.full(size, probability),
+        "draw": np.zeros(size, dtype=np.int32),
+        "seed": np.full(size, config.seed, dtype=np.int64),
+    }
+    return Record(parts={"audit": [write_part(store, "audit/draw-0000", pa.table(columns, schema=schema.AUDIT))]})
+
+
+def select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model: Model | None) -> Record:
+    """Choose the items that a round asks people about, and publish them; once.
+
+    Args:
+        campaign: whose pool.
+        number: the round.
+        pieces: embeddings of the readable pool.
+        audit: rows of the audit sample: never picked, and asked together with round 0's items.
+        model: of the round before; None in round 0.
+
+    Returns:
+        The record of the shortlist: part "shortlist", facts num_train and num_audit.
+    """
+    return campaign.records.once(f"{folder(number)}/shortlist", lambda: _select(campaign, number, pieces, audit, model))
+
+
+def _select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model: Model | None) -> Record:
+    config = campaign.config
+    size = config.round_sizes()[number]
+    strategy = config.sampling.strategy if model else config.sampling.cold_start
+    answered = resolved_before(campaign, number)
+    barred = np.union1d(audit, answered.column("row").to_numpy())
+    narrow = _Narrow(campaign, number, STRATEGIES[strategy].narrow if model else "random", barred)
+    found = runtime.fold(narrow, model.predictions.parts if model else pieces.parts, TopItems.merge)
+    candidates = found.finish() if found is not None else np.empty(0, dtype=np.int64)
+    if len(candidates) == 0:
+        raise ConfigError(
+            f"budget.train_answers: round {number} wants {size} more items to ask about, but every readable item of "
+            f"{config.pool.path} is answered or audited; ask for fewer"
+        )
+    size = min(size, len(candidates))
+    work = _Pick(campaign, number, strategy, pieces, model.head if model else None)
+    picked = runtime.call(work, candidates, answered, size)
+    if number == 0:
+        picked = _mix_in(campaign, picked, _audit_rows(campaign, pieces, audit))
+    say(f"round {number} · select: {size} of {len(candidates):,} candidates by {strategy}")
+    part = write_part(campaign.store, f"{folder(number)}/shortlist", picked)
+    return Record(facts={"num_train": size, "num_audit": picked.num_rows - size}, parts={"shortlist": [part]})
+
+
+@dataclass(frozen=True)
+class _Narrow:
+    """One part's contribution to the bounded candidate set, in a task."""
+
+    campaign: Campaign
+    number: int
+    statistic: str
+    barred: Rows
+
+    def __call__(self, part: Part) -> TopItems:
+        wanted = {"least_confidence": "confidence", "margin": "margin", "entropy": "entropy"}.get(self.statistic)
+        table = read_part(self.campaign.store, part, columns=["row", *([wanted] if wanted else [])])
+        table = table.filter(pc.invert(pc.is_in(table.column("row"), value_set=pa.array(self.barred, pa.int64()))))
+        rows = table.column("row").to_numpy()
+        if wanted is None:
+            priority = random_priority(rows, seed=self.campaign.config.seed, round_number=self.number)
+        else:
+            values = table.column(wanted).to_numpy().astype(np.float64)
+            priority = values if wanted == "entropy" else 1.0 - values
+        return TopItems.of(rows, priority, limit=self.campaign.config.sampling.max_candidates)
+
+
+@dataclass(frozen=True)
+class _Pick:
+    """Run the exact strategy on the candidates, in one task.
+
+    Memory: max_candidates * (4 * dim + 8 * classes) bytes and what the strategy needs.
+    """
+
+    campaign: Campaign
+    number: int
+    strategy: str
+    pieces: Pieces
+    head: str | None
+
+    def __call__(self, candidates: Rows, answered: pa.Table, size: int) -> pa.Table:
+        store = self.campaign.store
+        # Ties break by the lower position, so positions must follow ids.
+        table = gather_rows(store, self.pieces.holding(candidates))
+        assert table is not None, "candidates come from these pieces"
+        table = table.sort_by("id")
+        embeddings = embeddings_of(table)
+        probabilities = None
+        if self.head is not None:
+            probabilities = Head.from_bytes(store.read(self.head)).probabilities(embeddings).astype(np.float32)
+        picks = pick(
+            self.strategy,
+            Candidates(embeddings.astype(np.float32), probabilities=probabilities),
+            self._labeled(answered, embeddings.shape[1]),
+            size=size,
+            rng=self.campaign.rng("select", self.number),
+        )
+        chosen = table.select(["row", "id"]).take(pa.array(picks.positions))
+        return _shortlist(chosen, self.strategy, picks.scores, list(picks.reasons))
+
+    def _labeled(self, answered: pa.Table, dim: int) -> Labeled:
+        known = training_answers(answered)
+        table = gather_rows(self.campaign.store, self.pieces.holding(known.column("row").to_numpy()))
+        if table is None:
+            return Labeled(np.empty((0, dim), dtype=np.float32), np.empty(0, dtype=np.int32))
+        label_of = dict(zip(known.column("row").to_pylist(), known.column("label_index").to_pylist(), strict=True))
+        labels = np.array([label_of[row] for row in table.column("row").to_pylist()], dtype=np.int32)
+        return Labeled(embeddings_of(table).astype(np.float32), labels)
+
+
+def _shortlist(items: pa.Table, strategy: str, scores: NDArray[np.float32], reasons: list[str]) -> pa.Table:
+    columns = {
+        "row": items.column("row"),
+        "id": items.column("id"),
+        "position": np.arange(items.num_rows, dtype=np.int32),
+        "strategy": [strategy] * items.num_rows,
+        "score": scores,
+        "reason": reasons,
+    }
+    return pa.table(columns, schema=schema.SHORTLIST)
+
+
+def _audit_rows(campaign: Campaign, pieces: Pieces, audit: Rows) -> pa.Table:
+    """The audit items that could be read; a quarantined one cannot be asked about and is in no count."""
+    table = gather_rows(campaign.store, pieces.holding(audit))
+    items = table.select(["row", "id"]) if table is not None else schema.SHORTLIST.empty_table().select(["row", "id"])
+    count = items.num_rows
+    return _shortlist(items, "audit", np.zeros(count, dtype=np.float32), ["drawn at random over the pool"] * count)
+
+
+def _mix_in(campaign: Campaign, picked: pa.Table, audit: pa.Table) -> pa.Table:
+    """Audit items among the others, in a random order: nobody can tell one by its place."""
+    both = pa.concat_tables([picked, audit])
+    mixed = both.take(pa.array(campaign.rng("shortlist").permutation(both.num_rows)))
+    where = mixed.schema.get_field_index("position")
+    return mixed.set_column(where, "position", pa.array(np.arange(mixed.num_rows, dtype=np.int32)))

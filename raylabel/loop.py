@@ -1,0 +1,104 @@
+"""THE labeling loop, on one screen. Every step commits once: running it again is resuming it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raylabel import index, inference, labeling, training
+from raylabel.campaign import Campaign, folder
+from raylabel.pool import Plan, plan_pool
+from raylabel.progress import say
+from raylabel.reporting import accept, report, result
+from raylabel.workspace import Lease, Record
+
+
+def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] | None:
+    """Run a campaign to its end, from wherever its workspace stands.
+
+    Args:
+        campaign: what to run.
+        lease: the driver's, held.
+        until: "embed", "select", "train" or "accept" to stop after that step of the round that is due.
+
+    Returns:
+        The report, as it lies in the workspace's report.json; None if the loop was stopped by `until`.
+
+    Raises:
+        WaitingForPeople: a shortlist is out and its answers are not all in.
+        RaylabelError: whatever stopped it; what was committed stays.
+    """
+    plan = plan_once(campaign)
+    audit = labeling.draw_audit(campaign, plan)
+    ref = inference.first_backbone(campaign)
+    trainer, model, stopped = training.HeadTrainer(), None, ""
+    rounds: list[dict[str, Any]] = []
+    for number in range(campaign.config.budget.rounds):
+        lease.check()
+        due = until if campaign.records.find(f"{folder(number)}/round") is None else ""
+        pieces = inference.embed(campaign, plan, ref)
+        if due == "embed":
+            return None
+        index.build(campaign, ref, pieces)
+        shortlist = labeling.select(campaign, number, pieces, audit, model)
+        if due == "select":
+            return None
+        labeling.ask(campaign, plan, number, shortlist, audit)
+        answered = labeling.resolved_before(campaign, number + 1)
+        if number in campaign.config.training.finetune_at:
+            ref = training.finetune(campaign, plan, number, ref, answered)
+            pieces = inference.embed(campaign, plan, ref)
+        head = training.train(campaign, number, trainer, ref=ref, pieces=pieces, answered=answered)
+        if due == "train":
+            return None
+        predictions = inference.predict(campaign, pieces, number, head.facts["head"])
+        verdict = accept.accept(campaign, number, predictions, answered)
+        model = labeling.Model(head.facts["head"], predictions)
+        last = result.Last(number, head.facts["model"], predictions, verdict)
+        rounds.append(commit(campaign, number, head, verdict, num_answers=answered.num_rows))
+        if due == "accept":
+            return None
+        if stopped := stop_reason(campaign, rounds, pieces.num_rows):
+            break
+    trainer.close()
+    labels = result.write_labels(campaign, last, answered)
+    lost = plan.num_rows - pieces.num_rows
+    pool = {"num_rows": plan.num_rows, "num_quarantined": lost, "num_unreadable_files": len(plan.unreadable)}
+    return report.write_report(campaign, rounds, labels, pool=pool, stopped=stopped)
+
+
+def plan_once(campaign: Campaign) -> Plan:
+    """Plan the pool, or take the plan that was made."""
+
+    def make() -> Record:
+        oracle = campaign.config.labeling.labeler == "oracle"
+        plan = plan_pool(campaign.config.pool, campaign.store, labels_needed=oracle)
+        unreadable = f", {len(plan.unreadable)} unreadable" if plan.unreadable else ""
+        say(f"plan: {plan.num_rows:,} images in {len(plan.shards)} shards of {plan.root}{unreadable}")
+        return Record(facts=plan.to_json())
+
+    return Plan.from_json(campaign.records.once("pool/plan-0000", make).facts)
+
+
+def commit(campaign: Campaign, number: int, head: Record, verdict: Record, *, num_answers: int) -> dict[str, Any]:
+    """Commit a round: it exists if and only if this record does."""
+    facts = report.round_facts(number, head, verdict, num_answers=num_answers)
+    return dict(campaign.records.once(f"{folder(number)}/round", lambda: Record(facts=facts)).facts)
+
+
+def stop_reason(campaign: Campaign, rounds: list[dict[str, Any]], num_readable: int) -> str:
+    """Why the loop ends after these rounds; "" if it goes on.
+
+    Flat is judged by cross-fitted accuracy, which sees training answers alone; the target may be judged on the
+    audit sample, because it can only end the loop.
+    """
+    settings, last = campaign.config.acceptance, rounds[-1]
+    if len(rounds) == campaign.config.budget.rounds:
+        return "budget used up"
+    if last["verdict"] == "certificate":
+        coverage = (last["num_auto"] + last["num_answers"]) / num_readable
+        if coverage >= settings.target_coverage:
+            return f"target met: {coverage:.1%} of the pool is labeled"
+    curve = [facts["cross_fitted_accuracy"] for facts in rounds]
+    if len(curve) > settings.flat_rounds and max(curve[-settings.flat_rounds :]) <= max(curve[: -settings.flat_rounds]):
+        return f"flat: no better on held-out answers for {settings.flat_rounds} rounds"
+    return ""

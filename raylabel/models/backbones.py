@@ -1,0 +1,120 @@
+"""Backbones by name: every torchvision classification model without its last layer, and functions of a user's own."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from raylabel.config import Backbone
+from raylabel.errors import ConfigError, UnknownName
+from raylabel.models.tiny_cnn import TinyCNN
+
+Norm = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A backbone ready to run: (N, 3, S, S) normalised float32 pixels in, (N, dim) features out."""
+
+    module: nn.Module
+    mean: Norm
+    std: Norm
+    dim: int
+    head_prefix: str | None
+    """Name of the layer that was cut off; its tensors in a weights file are passed over."""
+
+
+def known() -> list[str]:
+    """Every backbone that goes by a name of its own."""
+    return ["tiny_cnn", *torchvision.models.list_models(module=torchvision.models)]
+
+
+def build(backbone: Backbone, *, seed: int = 0) -> Encoder:
+    """Build a backbone with random weights drawn from `seed`, in eval mode, on the CPU.
+
+    Raises:
+        UnknownName: no such model; says the nearest.
+        ConfigError: a function of the user's own that cannot be imported or called, or an image size that does not fit.
+    """
+    torch.manual_seed(seed)
+    mean, std = backbone.mean, backbone.std
+    prefix: str | None = None
+    if ":" in backbone.name:
+        module, mean, std = _own(backbone)
+    elif backbone.name == "tiny_cnn":
+        module = TinyCNN()
+    elif backbone.name in known():
+        # init_weights only silences a warning of two old models; their weights are drawn here either way.
+        extra = {"init_weights": True} if backbone.name in ("googlenet", "inception_v3") else {}
+        module = torchvision.models.get_model(backbone.name, weights=None, **extra)
+        prefix = _cut_head(module)
+    else:
+        raise UnknownName("backbone", backbone.name, known())
+    module.eval()
+    return Encoder(module, mean, std, _dim(module, backbone), prefix)
+
+
+def _own(backbone: Backbone) -> tuple[nn.Module, Norm, Norm]:
+    """Call a user's function: it returns a module, or a module with mean, std and more behind it."""
+    function = _imported(backbone.name)
+    try:
+        made: Any = function(**backbone.options)
+    except Exception as error:
+        raise ConfigError(f"backbone.name: {backbone.name} failed: {type(error).__name__}: {error}") from error
+    if isinstance(made, tuple):
+        return made[0], made[1], made[2]
+    return made, backbone.mean, backbone.std
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    source, _, function = name.partition(":")
+    try:
+        if source.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(f"raylabel_backbone_{Path(source).stem}", source)
+            assert spec is not None and spec.loader is not None, "a .py path always has a loader"
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(source)
+    except (ImportError, OSError) as error:
+        raise ConfigError(f"backbone.name: {source} cannot be imported here: {error}") from error
+    if not hasattr(module, function):
+        raise UnknownName(f"function of {source}", function, [n for n in vars(module) if not n.startswith("_")])
+    found: Callable[..., Any] = getattr(module, function)
+    return found
+
+
+def _cut_head(module: nn.Module) -> str:
+    """Replace the last linear layer (SqueezeNet: the classifying convolution) by nothing; return its name."""
+    last = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    if last:
+        prefix: str = last[-1]
+        parent, _, child = prefix.rpartition(".")
+        setattr(module.get_submodule(parent), child, nn.Identity())
+        return prefix
+    module.classifier = nn.AdaptiveAvgPool2d(1)
+    return "classifier"
+
+
+def _dim(module: nn.Module, backbone: Backbone) -> int:
+    side = backbone.image_size
+    try:
+        with torch.inference_mode():
+            out = module(torch.zeros(1, 3, side, side))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"backbone.image_size: {backbone.name} does not take {side} x {side} pixels ({reason}); "
+            "most models take 224"
+        ) from error
+    if out.ndim != 2:
+        raise ConfigError(f"backbone.name: {backbone.name} gives shape {tuple(out.shape)}, expected (N, dim)")
+    return int(out.shape[1])

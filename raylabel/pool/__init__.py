@@ -1,0 +1,10 @@
+"""Images in: what lies in the pool, in which shards, and each item's bytes and pixels.
+
+`raylabel.pool.decode` is not imported here: it needs torch, and planning does not.
+"""
+
+from raylabel.pool.plan import plan_pool
+from raylabel.pool.read import Batch, Item, Want, fetch, read_shard
+from raylabel.pool.shards import Plan, Shard, ShardUnreadable
+
+__all__ = ["Batch", "Item", "Plan", "Shard", "ShardUnreadable", "Want", "fetch", "plan_pool", "read_shard"]

@@ -1,0 +1,1 @@
+"""What is accepted, what the result is, and how good it is."""

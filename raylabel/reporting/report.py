@@ -1,0 +1,98 @@
+"""What a campaign came to: `report.json` in the workspace, and the same as tables on a terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from raylabel.campaign import Campaign, folder
+from raylabel.workspace import Record
+
+
+def round_facts(number: int, model: Record, verdict: Record, *, num_answers: int) -> dict[str, Any]:
+    """One round as the report tells it; audit figures carry their intervals and name their sample."""
+    details = verdict.facts["details"]
+    return {
+        "round": number,
+        "num_answers": num_answers,
+        "num_training_answers": model.facts["num_answers"],
+        "cross_fitted_accuracy": model.facts["accuracy"],
+        "classes_without_answers": model.facts["unseen"],
+        "backbone": model.facts["backbone"],
+        "verdict": verdict.facts["verdict"],
+        "num_auto": details.get("num_auto", 0) if verdict.facts["verdict"] == "certificate" else 0,
+        "sentence": verdict.facts["sentence"],
+        "audit_sample": verdict.facts["audit"],
+    }
+
+
+def write_report(
+    campaign: Campaign, rounds: list[dict[str, Any]], labels: Record, *, pool: dict[str, Any], stopped: str
+) -> dict[str, Any]:
+    """Write `report.json`: the pool, every round, why it stopped, and what the labels are."""
+    last = rounds[-1]
+    num_readable = sum(labels.facts[f"num_{source}"] for source in ("human", "auto", "undecided"))
+    report = {
+        "workspace": campaign.store.root,
+        "fingerprint": campaign.fingerprint,
+        "pool": pool,
+        "labels": {
+            **labels.facts,
+            "coverage": (labels.facts["num_human"] + labels.facts["num_auto"]) / max(num_readable, 1),
+            "verdict": last["verdict"],
+            "sentence": last["sentence"],
+            "folder": campaign.store.uri("labels"),
+        },
+        "stopped": stopped,
+        "quality": last["audit_sample"],
+        "rounds": rounds,
+    }
+    campaign.store.write("report.json", json.dumps(report, indent=1).encode())
+    return report
+
+
+def rounds_so_far(campaign: Campaign) -> list[dict[str, Any]]:
+    """The facts of every committed round."""
+    found = (campaign.records.find(f"{folder(n)}/round") for n in range(campaign.config.budget.rounds))
+    return [dict(record.facts) for record in found if record is not None]
+
+
+def print_rounds(console: Console, rounds: list[dict[str, Any]]) -> None:
+    """A row for each round."""
+    table = Table("round", "answers", "held out", "on the audit sample", "macro-F1", "by machine", title="rounds")
+    for facts in rounds:
+        audit = facts["audit_sample"]
+        low, high = audit.get("accuracy_interval", (None, None))
+        table.add_row(
+            str(facts["round"]),
+            f"{facts['num_answers']:,}",
+            f"{facts['cross_fitted_accuracy']:.1%}",
+            f"{audit['accuracy']:.1%} [{low:.1%}, {high:.1%}]" if audit["num_audited"] else "no audit",
+            f"{audit['macro']['f1']:.3f}" if audit["num_audited"] else "",
+            f"{facts['num_auto']:,}" if facts["verdict"] == "certificate" else "none",
+        )
+    console.print(table)
+
+
+def print_classes(console: Console, quality: dict[str, Any]) -> None:
+    """A row for each class, from the audit sample."""
+    if not quality["num_audited"]:
+        return
+    table = Table("class", "precision", "recall", "F1", "audited", title="classes, on the audit sample")
+    for name, facts in quality["per_class"].items():
+        figures = (f"{facts[key]:.3f}" for key in ("precision", "recall", "f1"))
+        table.add_row(name, *figures, str(facts["num_audited"]))
+    console.print(table)
+
+
+def summary(report: dict[str, Any]) -> str:
+    """The result in one paragraph."""
+    labels, pool = report["labels"], report["pool"]
+    lost = f", {pool['num_quarantined']:,} unreadable" if pool["num_quarantined"] else ""
+    return (
+        f"{pool['num_rows']:,} images: {labels['num_human']:,} labeled by people, {labels['num_auto']:,} by machine, "
+        f"{labels['num_undecided']:,} left undecided{lost}. {labels['sentence']}"
+    )

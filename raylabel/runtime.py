@@ -1,0 +1,176 @@
+"""The Ray session: connect to a cluster or start one sized to this machine, and run functions on it.
+
+Stages call `call`, `map_tasks` and `fold`; only the inference pipeline and the training launch speak to Ray
+themselves. Knows Ray; knows nothing of campaigns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import ray
+
+from raylabel.config import Compute
+from raylabel.errors import RaylabelError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+IN_FLIGHT = 32
+"""Tasks submitted ahead of their results: bounds what the driver holds, whatever the number of shards."""
+
+
+@contextlib.contextmanager
+def session(compute: Compute) -> Iterator[None]:
+    """Hold one Ray session for a run; a session that exists already is used and left as it is."""
+    if ray.is_initialized():
+        yield
+        return
+    _quiet()
+    address = compute.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        _connect(address)
+    else:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise RaylabelError(
+            f"no Ray cluster answers at {address!r} ({error}); start one, or take compute.address out of the config "
+            "to run on this machine"
+        ) from error
+
+
+def resources() -> dict[str, float]:
+    """CPUs, GPUs and nodes of the session."""
+    found = ray.cluster_resources()
+    nodes = sum(1 for node in ray.nodes() if node["Alive"])
+    return {"cpus": found.get("CPU", 0.0), "gpus": found.get("GPU", 0.0), "nodes": float(nodes)}
+
+
+def call(function: Callable[..., R], *args: object, num_cpus: float = 1.0, num_gpus: float = 0.0) -> R:
+    """Run a function once on the cluster and return its result.
+
+    Raises:
+        RaylabelError: whatever the function raised of that tree, as it was raised there.
+    """
+    task = _run.options(num_cpus=num_cpus, num_gpus=num_gpus)
+    result: R = _result(task.remote(function, *args))
+    return result
+
+
+def map_tasks(function: Callable[[T], R], items: Iterable[T], *, num_cpus: float = 1.0) -> Iterator[R]:
+    """Run a function on every item, in tasks; results come in the order of the items.
+
+    At most `IN_FLIGHT` tasks are submitted ahead, so that memory does not grow with the number of items.
+    """
+    task, shared_function = _run.options(num_cpus=num_cpus), ray.put(function)
+    pending: list[Any] = []
+    source = iter(items)
+    for item in source:
+        pending.append(task.remote(shared_function, item))
+        if len(pending) >= IN_FLIGHT:
+            yield _result(pending.pop(0))
+    for reference in pending:
+        yield _result(reference)
+
+
+def fold(function: Callable[[T], R], items: Iterable[T], merge: Callable[[R, R], R]) -> R | None:
+    """Run a function on every item, in tasks, and merge the results one by one; None where there are no items."""
+    total: R | None = None
+    for result in map_tasks(function, items):
+        total = result if total is None else merge(total, result)
+    return total
+
+
+def shuffle(
+    spread: Callable[[T], list[Any]], items: Iterable[T], gather: Callable[..., R], *, num_buckets: int
+) -> Iterator[R]:
+    """Spread every item over buckets, in tasks, and gather each bucket in a task of its own.
+
+    Args:
+        spread: item -> one value for each bucket.
+        gather: all values of one bucket, as positional arguments -> a result small enough for the driver.
+        num_buckets: how many.
+    """
+    shared_spread = ray.put(spread)
+    first = _run.options(num_returns=num_buckets) if num_buckets > 1 else _run_single
+    spreads = [first.remote(shared_spread, item) for item in items]
+    for bucket in range(num_buckets):
+        values = [refs[bucket] for refs in spreads] if num_buckets > 1 else spreads
+        yield _result(_run.remote(gather, *values))
+
+
+@ray.remote(num_cpus=1, max_retries=2)
+def _run(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
+
+
+@ray.remote(num_cpus=1, max_retries=2)
+def _run_single(function: Callable[..., Any], item: Any) -> Any:
+    return function(item)[0]
+
+
+class Kept:
+    """An object that lives in an actor for as long as the session, so that its start is paid once.
+
+    Args:
+        factory: a class; one instance is made in the actor.
+        num_cpus: what the actor claims.
+    """
+
+    def __init__(self, factory: type, *args: object, num_cpus: float = 0.0) -> None:
+        self._actor = ray.remote(num_cpus=num_cpus, max_restarts=2, max_task_retries=2)(factory).remote(*args)
+
+    def call(self, method: str, *args: object) -> Any:
+        """Run a method of the kept object and return its result."""
+        return _result(getattr(self._actor, method).remote(*args))
+
+    def close(self) -> None:
+        """End the actor."""
+        ray.kill(self._actor)
+
+
+def share(value: object) -> Any:
+    """Put a value into the object store once, for many tasks; `shared` takes it out again inside them."""
+    return ray.put(value)
+
+
+def shared(reference: Any) -> Any:
+    """The value behind `share`."""
+    return ray.get(reference)
+
+
+def _result(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise cause_of(error) from None
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The raylabel error inside an engine's error, or the error itself where there is none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, RaylabelError) and not isinstance(seen, ray.exceptions.RayError):
+            return seen
+        seen = getattr(seen, "cause", None) or seen.__cause__
+    return error
+
+
+def _quiet() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name in ("ray", "ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,89 @@
+"""Every table's columns, in one place: plain Arrow types, written as zstd Parquet.
+
+`row` is the item's position in the pool plan (int64), `id` its stable name.
+Knows Arrow types; knows nothing of where tables lie or who fills them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pyarrow as pa
+
+TOP_K: Final = 10
+"""Predictions of more classes than this keep the top ones only; fewer classes are kept whole."""
+
+Fields = list[tuple[str, Any]]
+
+_ROW: Fields = [("row", pa.int64())]
+_ID: Fields = [("id", pa.string())]
+
+AUDIT = pa.schema(
+    _ROW
+    + _ID
+    + [("stratum", pa.string()), ("inclusion_probability", pa.float64()), ("draw", pa.int32()), ("seed", pa.int64())]
+)
+
+PREDICTIONS = pa.schema(
+    _ROW
+    + _ID
+    + [
+        ("label_index", pa.int32()),
+        ("confidence", pa.float32()),
+        ("margin", pa.float32()),
+        ("entropy", pa.float32()),
+        ("top_index", pa.list_(pa.int32())),
+        ("top_probability", pa.list_(pa.float32())),
+    ]
+)
+
+SHORTLIST = pa.schema(
+    _ROW + _ID + [("position", pa.int32()), ("strategy", pa.string()), ("score", pa.float32()), ("reason", pa.string())]
+)
+
+ANSWERS = pa.schema(
+    [
+        ("answer_id", pa.string()),
+        ("id", pa.string()),
+        ("kind", pa.string()),
+        ("label", pa.string()),
+        ("annotator", pa.string()),
+        ("answered_at", pa.timestamp("us", tz="UTC")),
+        ("seconds", pa.float32()),
+        ("round", pa.int32()),
+        ("purpose", pa.string()),
+        ("source", pa.string()),
+        ("comment", pa.string()),
+    ]
+)
+
+RESOLVED = pa.schema(_ROW + _ID + [("purpose", pa.string()), ("label_index", pa.int32())])
+"""A round's answers after consensus: one row for each item asked; label_index -1 where nobody could tell."""
+
+LABELS = pa.schema(
+    _ID
+    + [
+        ("label", pa.string()),
+        ("label_index", pa.int32()),
+        ("source", pa.string()),
+        ("confidence", pa.float32()),
+        ("round", pa.int32()),
+        ("model", pa.string()),
+        ("certificate", pa.string()),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    _ID + [("shard", pa.string()), ("stage", pa.string()), ("error_code", pa.string()), ("message", pa.string())]
+)
+
+LISTING = pa.schema([("path", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
+"""The files of one shard of a folder pool, in order."""
+
+ANSWER_KINDS: Final = ("label", "skip", "cannot_tell", "retract")
+
+
+def embeddings(*, dim: int, backbone: str) -> pa.Schema:
+    """Columns of stored embeddings: float16 little-endian, `dim` values each, as fixed-size binary."""
+    fields = [*_ROW, *_ID, ("embedding", pa.binary(2 * dim))]
+    return pa.schema(fields, metadata={"dim": str(dim), "dtype": "float16", "backbone": backbone})

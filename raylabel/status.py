@@ -1,0 +1,72 @@
+"""How far a campaign is, read from its workspace alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from raylabel.campaign import Campaign
+from raylabel.errors import RaylabelError
+from raylabel.labeling.answers import collect, consensus
+from raylabel.labeling.files import newest_shortlist
+from raylabel.reporting.report import rounds_so_far
+from raylabel.workspace.lease import holder_of
+
+
+def look(campaign: Campaign) -> dict[str, Any]:
+    """Facts of a campaign: the pool, committed rounds, open questions, who is driving, the result.
+
+    Returns:
+        A JSON-able tree; `lines` says the same in words.
+    """
+    records = campaign.records
+    plan = records.find("pool/plan-0000")
+    rounds = rounds_so_far(campaign)
+    facts: dict[str, Any] = {
+        "workspace": campaign.store.root,
+        "num_rows": sum(shard["rows"] for shard in plan.facts["shards"]) if plan else None,
+        "num_shards": len(plan.facts["shards"]) if plan else None,
+        "rounds": rounds,
+        "num_rounds": campaign.config.budget.rounds,
+        "questions": _questions(campaign),
+        "driver": holder_of(campaign.store),
+        "labels": _labels(campaign),
+    }
+    facts["lines"] = _lines(facts)
+    return facts
+
+
+def _questions(campaign: Campaign) -> dict[str, int] | None:
+    try:
+        number, items = newest_shortlist(campaign)
+    except RaylabelError:
+        return None
+    answered = consensus(collect(campaign, number), campaign.config.classes)
+    missing = sum(item["id"] not in answered for item in items)
+    return {"round": number, "asked": len(items), "missing": missing}
+
+
+def _labels(campaign: Campaign) -> dict[str, Any] | None:
+    if campaign.records.find("labels/labels") is None or not campaign.store.exists("report.json"):
+        return None
+    labels: dict[str, Any] = json.loads(campaign.store.read("report.json"))["labels"]
+    return labels
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    if facts["num_rows"] is None:
+        return [f"{facts['workspace']}: the pool is not planned yet; `raylabel run` begins"]
+    lines = [
+        f"{facts['num_rows']:,} images in {facts['num_shards']} shards; "
+        f"{len(facts['rounds'])} of at most {facts['num_rounds']} rounds done"
+    ]
+    if questions := facts["questions"]:
+        lines.append(f"round {questions['round']}: {questions['missing']} of {questions['asked']} answers are missing")
+    if driver := facts["driver"]:
+        lines.append(f"a driver is at work: process {driver['pid']} on {driver['host']}")
+    if labels := facts["labels"]:
+        lines.append(
+            f"done: {labels['num_human']:,} labeled by people, {labels['num_auto']:,} by machine, "
+            f"{labels['num_undecided']:,} undecided. {labels['sentence']}"
+        )
+    return lines

@@ -1,0 +1,83 @@
+"""Tune the whole backbone on the training answers with Ray Train: DDP workers, a checkpoint every epoch.
+
+The tuned backbone is stored under a hash of its own; the pool is then embedded again under it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from raylabel import runtime
+from raylabel.campaign import Campaign, EncoderRef, folder, training_answers
+from raylabel.pool import Plan
+from raylabel.progress import say
+from raylabel.training.worker import Work, train_worker
+from raylabel.workspace import Record, open_filesystem
+
+MAX_FAILURES = 3
+
+
+def finetune(campaign: Campaign, plan: Plan, number: int, ref: EncoderRef, answered: pa.Table) -> EncoderRef:
+    """Tune a backbone on all training answers so far; once. A killed run goes on from its last whole checkpoint.
+
+    Args:
+        campaign: its `training` section sets epochs, learning rate, batch size and workers.
+        plan: of the pool, which the workers read their images from.
+        number: the round.
+        ref: the backbone to start from.
+        answered: rows of schema.RESOLVED up to this round.
+
+    Returns:
+        The tuned backbone.
+
+    Cost: every worker holds the decoded images of all training answers in memory.
+    """
+
+    def fit() -> Record:
+        items = training_answers(answered).sort_by("row")
+        say(f"round {number} · fine-tune: {items.num_rows} answers, {campaign.config.training.epochs} epochs")
+        facts = _fit(campaign, number, _work(campaign, plan, number, ref, items))
+        say(f"round {number} · fine-tune: loss {facts['loss']:.3f}, backbone {facts['digest']}")
+        return Record(facts=facts)
+
+    facts = campaign.records.once(f"{folder(number)}/backbone", fit).facts
+    return EncoderRef(facts["digest"], facts["dim"])
+
+
+def _work(campaign: Campaign, plan: Plan, number: int, ref: EncoderRef, items: pa.Table) -> Work:
+    labels = dict(zip(items.column("row").to_pylist(), items.column("label_index").to_pylist(), strict=True))
+    shards = tuple(plan.by_shard(list(labels)))
+    head = Plan(plan.root, plan.kind, plan.id_column, ())
+    return Work(campaign, head, shards, labels, ref, campaign.seed("finetune", number))
+
+
+def _fit(campaign: Campaign, number: int, work: Work) -> dict[str, Any]:
+    settings = campaign.config.training
+    place = f"{folder(number)}/finetune"
+    if campaign.store.is_local:
+        storage: dict[str, Any] = {"storage_path": campaign.store.uri(place)}
+    else:
+        filesystem, path = open_filesystem(campaign.store.uri(place))
+        storage = {"storage_path": path, "storage_filesystem": pa.fs.PyFileSystem(pa.fs.FSSpecHandler(filesystem))}
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"work": work},
+        scaling_config=ScalingConfig(
+            num_workers=settings.num_workers,
+            use_gpu=campaign.profile.device == "cuda",
+            resources_per_worker={"CPU": min(1.0, runtime.resources()["cpus"] / settings.num_workers)},
+        ),
+        run_config=RunConfig(
+            name="run",
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            **storage,
+        ),
+    )
+    metrics = trainer.fit().metrics
+    assert metrics is not None, "the worker reports metrics with every checkpoint"
+    return {name: metrics[name] for name in ("digest", "dim", "loss", "epoch", "world_size")}

@@ -1,0 +1,121 @@
+"""Fit a linear head on the stored embeddings of the answered items, in an actor that is kept for the whole run."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raylabel import runtime
+from raylabel.campaign import Campaign, EncoderRef, Pieces, folder, training_answers
+from raylabel.errors import RaylabelError
+from raylabel.progress import say
+from raylabel.workspace import Record
+
+
+class HeadTrainer:
+    """Handle of the kept actor; it is started when the first head is fitted."""
+
+    def __init__(self) -> None:
+        self._kept: runtime.Kept | None = None
+
+    def fit(self, campaign: Campaign, number: int, work: tuple[EncoderRef, Pieces, pa.Table]) -> Record:
+        """Fit one head in the actor."""
+        if self._kept is None:
+            self._kept = runtime.Kept(HeadActor, campaign)
+        record: Record = self._kept.call("fit", number, *work)
+        return record
+
+    def close(self) -> None:
+        """End the actor, if it was started."""
+        if self._kept is not None:
+            self._kept.close()
+
+
+def train(
+    campaign: Campaign, number: int, trainer: HeadTrainer, *, ref: EncoderRef, pieces: Pieces, answered: pa.Table
+) -> Record:
+    """Fit the head of a round on all training answers so far; once.
+
+    Args:
+        campaign: whose answers.
+        number: the round.
+        trainer: the kept actor.
+        ref: the backbone of the embeddings.
+        pieces: its embeddings.
+        answered: rows of schema.RESOLVED up to this round; audit answers in it are left alone.
+
+    Returns:
+        Its record: facts head (file name), accuracy (cross-fitted), num_answers, unseen (classes without an answer).
+
+    Raises:
+        RaylabelError: the answers name fewer than two classes.
+    """
+
+    def fit() -> Record:
+        record = trainer.fit(campaign, number, (ref, pieces, training_answers(answered)))
+        unseen = ", ".join(record.facts["unseen"])
+        say(
+            f"round {number} · train: {record.facts['num_answers']} answers, "
+            f"{record.facts['accuracy']:.1%} right on answers held out"
+            + (f"; no answer names {unseen} yet, so the model cannot" if unseen else "")
+        )
+        return record
+
+    return campaign.records.once(f"{folder(number)}/model", fit)
+
+
+class HeadActor:
+    """Keeps the embeddings of answered items between rounds, so that each is read once."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self._campaign = campaign
+        self._digest = ""
+        self._embeddings: dict[int, np.ndarray[Any, Any]] = {}
+
+    def fit(self, number: int, ref: EncoderRef, pieces: Pieces, answered: pa.Table) -> Record:
+        """Fit a head on answered training items and write it."""
+        from raylabel.models.heads import fit_head
+
+        campaign = self._campaign
+        self._read(ref, pieces, answered.column("row").to_numpy())
+        # An item whose image could not be read under a new backbone has an answer but no embedding.
+        usable = answered.filter(pa.array([row in self._embeddings for row in answered.column("row").to_pylist()]))
+        if usable.num_rows == 0:
+            raise RaylabelError(f"round {number}: no training answer names a class; answer some of the shortlist")
+        usable = usable.sort_by("id")
+        label_index = usable.column("label_index").to_numpy()
+        embeddings = np.stack([self._embeddings[row] for row in usable.column("row").to_pylist()])
+        num_classes = len(campaign.config.classes)
+        seed = campaign.seed("folds", number)
+        head, cross = fit_head(embeddings, label_index, num_classes=num_classes, seed=seed)
+        data = head.to_bytes()
+        digest = hashlib.sha256(data).hexdigest()[:16]
+        name = f"{folder(number)}/head-{digest}.safetensors"
+        campaign.store.write(name, data)
+        counts = np.bincount(label_index, minlength=num_classes)
+        return Record(
+            facts={
+                "head": name,
+                "model": f"{ref.digest}/{digest}",
+                "backbone": ref.digest,
+                "accuracy": cross.accuracy,
+                "penalty": cross.penalty,
+                "temperature": head.temperature,
+                "num_answers": len(label_index),
+                "answers_by_class": counts.tolist(),
+                "unseen": [campaign.config.classes[i] for i in np.flatnonzero(counts == 0)],
+            }
+        )
+
+    def _read(self, ref: EncoderRef, pieces: Pieces, rows: np.ndarray[Any, Any]) -> None:
+        from raylabel.workspace.vectors import embeddings_of, gather_rows
+
+        if ref.digest != self._digest:
+            self._digest, self._embeddings = ref.digest, {}
+        wanted = np.array([row for row in rows.tolist() if row not in self._embeddings], dtype=np.int64)
+        table = gather_rows(self._campaign.store, pieces.holding(wanted))
+        if table is not None:
+            self._embeddings.update(zip(table.column("row").to_pylist(), embeddings_of(table), strict=True))

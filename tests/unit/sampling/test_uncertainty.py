@@ -1,0 +1,71 @@
+import math
+
+import numpy as np
+import pytest
+
+from raylabel.sampling.uncertainty import entropy, least_confidence, margin
+
+# One sure row, one torn between two classes, one that knows nothing, one in between and out of order.
+ROWS = [[1.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.5], [0.25, 0.25, 0.25, 0.25], [0.125, 0.625, 0.25, 0.0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("score", "by_hand"),
+    [
+        (least_confidence, [0.0, 0.5, 0.75, 0.375]),
+        (margin, [0.0, 1.0, 1.0, 0.625]),
+        (
+            entropy,
+            [
+                0.0,
+                math.log(2),
+                math.log(4),
+                (math.log(8) / 8) + (math.log(4) / 4) + (5 * math.log(8 / 5) / 8),
+            ],
+        ),
+    ],
+)
+def test_scores_by_hand(score, by_hand, dtype):
+    scores = score(np.array(ROWS, dtype))
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, by_hand, rtol=1e-6, atol=0)
+
+
+def test_two_classes_rank_alike_by_all_three():
+    likeliest = np.array([0.9, 0.51, 0.7, 0.99, 0.6])
+    probabilities = np.stack([likeliest, 1 - likeliest], axis=1)
+    for score in (least_confidence, margin, entropy):
+        assert np.argsort(-score(probabilities)).tolist() == [1, 4, 2, 0, 3]
+
+
+def test_margin_reads_the_two_greatest_wherever_they_stand():
+    rows = np.array([[0.1, 0.3, 0.6], [0.6, 0.1, 0.3], [0.3, 0.6, 0.1]])
+    np.testing.assert_allclose(margin(rows), [0.7, 0.7, 0.7], rtol=1e-6)
+
+
+@pytest.mark.parametrize("score", [least_confidence, margin, entropy])
+def test_score_of_a_row_depends_on_that_row_alone(score):
+    rng = np.random.default_rng(3)
+    probabilities = rng.dirichlet(np.full(37, 0.2), size=101).astype(np.float32)
+    whole = score(probabilities)
+    in_parts = np.concatenate([score(probabilities[:7]), score(probabilities[7:])])
+    assert whole.tobytes() == in_parts.tobytes()
+    assert whole.tobytes() == score(np.asfortranarray(probabilities)).tobytes()
+
+
+@pytest.mark.parametrize("score", [least_confidence, margin, entropy])
+def test_what_is_no_distribution_is_refused(score):
+    with pytest.raises(ValueError, match="probabilities: got 1 classes, expected at least 2"):
+        score(np.ones((3, 1), np.float32))
+    with pytest.raises(ValueError, match=r"probabilities: got shape \(3,\), expected \(N, K\)"):
+        score(np.ones(3, np.float32))
+    with pytest.raises(ValueError, match=r"probabilities: got nan at \[1, 0\]"):
+        score(np.array([[1.0, 0.0], [np.nan, 1.0]]))
+    with pytest.raises(ValueError, match="got a row that sums to 7, expected rows that sum to 1"):
+        score(np.array([[3.0, 4.0]]))
+
+
+@pytest.mark.parametrize("score", [least_confidence, margin, entropy])
+def test_no_items_give_no_scores(score):
+    assert score(np.zeros((0, 3), np.float32)).shape == (0,)
