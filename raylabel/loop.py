@@ -6,7 +6,7 @@ from typing import Any
 
 from raylabel import index, inference, labeling, training
 from raylabel.campaign import Campaign, folder
-from raylabel.pool import Plan, plan_pool
+from raylabel.pool import Plan, plan_pool, quarantine_unreadable
 from raylabel.progress import say
 from raylabel.reporting import accept, report, result
 from raylabel.workspace import Lease, Record
@@ -74,7 +74,7 @@ def plan_once(campaign: Campaign) -> Plan:
         plan = plan_pool(campaign.config.pool, campaign.store, labels_needed=oracle)
         unreadable = f", {len(plan.unreadable)} unreadable" if plan.unreadable else ""
         say(f"plan: {plan.num_rows:,} images in {len(plan.shards)} shards of {plan.root}{unreadable}")
-        return Record(facts=plan.to_json())
+        return Record(facts=plan.to_json(), parts={"quarantine": quarantine_unreadable(plan, campaign.store)})
 
     return Plan.from_json(campaign.records.once("pool/plan-0000", make).facts)
 

@@ -38,7 +38,11 @@ def write_config(target: Path, *, pool: str, classes: str, workspace: str) -> No
         section = getattr(config, name)
         lines += ["", *_comment(str(type(section).__doc__)), f"[{name}]"]
         lines += _settings(section, set(type(section).model_fields), given={"path"} if name == "pool" else set())
-    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
 
 
 def _settings(model: BaseModel, names: set[str], *, given: set[str]) -> list[str]:
@@ -57,9 +61,10 @@ def _comment(text: str) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    """Strings, numbers, booleans and lists of them read the same in TOML and JSON."""
+    """Strings, numbers, booleans and lists of them read the same in TOML and JSON, but for DEL in a string."""
     if value is None:
         return '""'
     if value == {}:
         return "{}"
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")

@@ -1,9 +1,7 @@
 """Fixtures for all suites: one Ray session, one S3 server, the shared data, small pools of real images."""
 
 import os
-import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from campaigns import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("RAYLABEL_DATA", ROOT.parent / "shared" / "data"))
@@ -43,13 +42,6 @@ def ray_session(s3_server: str) -> Iterator[str]:
         yield ray.get_runtime_context().gcs_address
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real S3 over HTTP on loopback, with one bucket; the environment points every client at it."""
@@ -64,8 +56,13 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = ROOT / ".venv" / "s3-server" / "bin" / "ministack"
     if not command.exists():
         pytest.fail(f"{command}: the S3 server is not installed; `make test` installs it")
-    server = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "s3", "S3_PERSIST": "1",
-              "S3_DATA_DIR": str(place)}
+    server = {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "s3",
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(place),
+    }
     log = (place.parent / "s3.log").open("w")
     process = subprocess.Popen([command], env={**os.environ, **names, **server}, stdout=log, stderr=log)
     before = {name: os.environ.get(name) for name in names}
@@ -106,11 +103,3 @@ def s3_prefix(s3_server: str, request: pytest.FixtureRequest) -> str:
     """An s3:// prefix of this test's own."""
     name = "".join(c if c.isalnum() else "-" for c in request.node.name)
     return f"s3://{BUCKET}/{name}-{time.time_ns()}"
-
-
-def raylabel(*arguments: object, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run the command line in a process of its own, as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", "raylabel", *map(str, arguments)],
-        capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=500, check=False,
-    )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, nbinom, norm
 
+from raylabel.acceptance.bounds import most_wrong
 from raylabel.acceptance.checks import check_open_unit
 
 # Beyond this nobody answers; a larger audit is no advice.
@@ -88,11 +89,7 @@ def power(num_audit: int, *, max_error: float, alpha: float, error_rate: float, 
     if num_audit < 0:
         raise ValueError(f"num_audit: got {num_audit}, expected at least 0")
     num_passing = round(num_audit * coverage)
-    # The largest number of wrong ones that passes, -1 where even none would not.
-    most_wrong = int(binom.ppf(alpha, num_passing, max_error))
-    if binom.cdf(most_wrong, num_passing, max_error) > alpha:
-        most_wrong -= 1
-    return float(binom.cdf(most_wrong, num_passing, error_rate))
+    return float(binom.cdf(most_wrong(num_passing, max_error=max_error, alpha=alpha), num_passing, error_rate))
 
 
 def num_needed(*, max_error: float, alpha: float, error_rate: float, coverage: float, power: float = 0.8) -> int | None:

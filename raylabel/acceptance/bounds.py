@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
-from scipy.stats import hypergeom
+from scipy.stats import binom, hypergeom
 
 from raylabel.acceptance.checks import BoolArray, check_open_unit
 
@@ -78,3 +78,18 @@ def binomial_upper(num_sampled: CountArray, num_wrong: CountArray, *, alpha: flo
     upper: NDArray[np.float64] = betaincinv(num_wrong + 1, np.maximum(right, 1), 1 - alpha)
     upper[right == 0] = 1.0
     return upper
+
+
+def most_wrong(num_sampled: int, *, max_error: float, alpha: float) -> int:
+    """Return how many of a sample may be wrong for the binomial bound to stay at or below `max_error`.
+
+    Args:
+        num_sampled: the sample's size.
+        max_error: the error rate to prove.
+        alpha: the level of the test.
+
+    Returns:
+        The largest k with P(Binomial(num_sampled, max_error) <= k) <= alpha; -1 where even 0 is too many.
+    """
+    wrong = int(binom.ppf(alpha, num_sampled, max_error))
+    return wrong if binom.cdf(wrong, num_sampled, max_error) <= alpha else wrong - 1

@@ -22,7 +22,7 @@ from raylabel.acceptance.checks import (
 from raylabel.acceptance.histogram import EDGES, ConfidenceHistogram, count_bins, count_passing
 from raylabel.acceptance.needed import estimate_needed
 from raylabel.acceptance.sequence import Asked, PoolTests, SampleTests, last_passing
-from raylabel.acceptance.thresholds import NUM_STEPS, pool_positions, ranked_thresholds
+from raylabel.acceptance.thresholds import NUM_SHARED_STEPS, NUM_STEPS, pool_positions, ranked_thresholds
 
 
 def certify(
@@ -74,7 +74,9 @@ def certify(
     num_audit, num_pool = len(confidence), None if pool is None else pool.num_items
     # See `sequence`.
     mostly_audited = num_pool is not None and 2 * num_audit > num_pool
-    asked = Asked(max_error, alpha, promise, level=alpha / NUM_STEPS if mostly_audited else alpha)
+    num_steps = NUM_SHARED_STEPS if mostly_audited else NUM_STEPS
+    level = alpha / num_steps if mostly_audited else alpha
+    asked = Asked(max_error, alpha, promise, level, num_steps)
     reason = "there are no audit answers"
     if num_audit:
         tests: PoolTests | SampleTests
@@ -102,7 +104,12 @@ def _test_pool(confidence: ConfidenceArray, correct: BoolArray, pool: Confidence
             " human set for every audited item"
         )
     positions = pool_positions(
-        pool, num_audit=len(confidence), max_error=asked.max_error, alpha=asked.level, promise=asked.promise
+        pool,
+        num_audit=len(confidence),
+        max_error=asked.max_error,
+        alpha=asked.level,
+        promise=asked.promise,
+        num_steps=asked.num_steps,
     )
     passing = pool.num_passing()[positions]
     return PoolTests(

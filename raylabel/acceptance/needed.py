@@ -5,16 +5,20 @@ Knows confidences and rights and wrongs of one audit; an estimate for people, ne
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+from scipy.stats import binom
+from sklearn.linear_model import LogisticRegression
 
-from raylabel.acceptance.audit import num_needed, widened_for_pool
+from raylabel.acceptance.audit import MOST_ANSWERS, smallest_audit, widened_for_pool
+from raylabel.acceptance.bounds import most_wrong
 from raylabel.acceptance.checks import BoolArray, ConfidenceArray
+from raylabel.acceptance.thresholds import start_coverage
 
-# An error rate is estimated from no fewer audited items than this, where there are as many.
-FEWEST_FOR_A_RATE = 30
-NUM_FRACTIONS = 20
+POWER = 0.8
+# An error rate is never read off fewer of the most confident audited items than this.
+FEWEST_FOR_A_RATE = 10
 
 
 def estimate_needed(
@@ -26,10 +30,10 @@ def estimate_needed(
     promise: str,
     num_pool: int | None = None,
 ) -> int | None:
-    """Return the audit size that would certify something with 80 % power, at the error rates seen so far.
+    """Return the audit size at which the first threshold would pass with 80 % power.
 
-    For "auto" it is the size that suits the best of 20 fractions of the audit, most confident first, each
-    taken alone; for "whole" that of the first threshold.
+    How often labels are wrong at the first threshold is smoothed by a logistic curve through the audit: counts
+    above a high threshold are too few, and the luckiest of many would be taken.
 
     Args:
         confidence: (n,) of the audit; n may be 0, then half of `max_error` is taken for the error rate.
@@ -40,29 +44,36 @@ def estimate_needed(
         num_pool: items of the pool; None for an infinite population.
 
     Returns:
-        Audit answers in all, more than n; None where no number would do: the error rate is too high at every
-        fraction, or the pool is too small.
+        Audit answers in all, more than n; None where no number would do: even the most confident labels are wrong
+        too often, or the pool is too small.
     """
     num_audit = len(confidence)
-    wrong = np.cumsum(~correct[np.argsort(-confidence, kind="stable")])
-    candidates = []
-    for rank in _ranks(num_audit, promise=promise, max_error=max_error):
-        num_wrong = int(wrong[rank - 1]) if rank else 0
-        trials = rank if promise == "auto" else num_audit
-        coverage = rank / num_audit if promise == "auto" and rank else 1.0
-        rate = num_wrong / trials if num_wrong else min(0.5 / (trials + 1), max_error / 2)
-        needed = num_needed(max_error=max_error, alpha=alpha, error_rate=rate, coverage=coverage)
-        if needed is not None and num_pool is not None:
-            needed = widened_for_pool(needed, num_pool=num_pool, alpha=alpha)
-        if needed is not None:
-            candidates.append(needed)
-    if not candidates or (num_pool is not None and num_audit >= num_pool):
-        return None
-    return max(min(candidates), num_audit + 1)
+    error_rates = _error_rates(confidence, correct, max_error=max_error)
+    most = MOST_ANSWERS if num_pool is None else min(num_pool - 1, MOST_ANSWERS)
+    sizes = np.unique(np.geomspace(num_audit + 1, max(most, num_audit + 1), 1000).astype(np.int64))
+    clean = float(smallest_audit(max_error, alpha))
+    for size in sizes.tolist():
+        coverage = start_coverage(size, num_clean=clean, max_error=max_error, promise=promise)
+        rank = min(max(round(coverage * num_audit), FEWEST_FOR_A_RATE), len(error_rates))
+        passing, rate = round(coverage * size), float(error_rates[rank - 1])
+        # Of the whole audit, those that are wrong and pass.
+        trials, rate = (passing, rate) if promise == "auto" else (size, rate * coverage)
+        if binom.cdf(most_wrong(trials, max_error=max_error, alpha=alpha), trials, rate) < POWER:
+            continue
+        needed = size if num_pool is None else widened_for_pool(size, num_pool=num_pool, alpha=alpha)
+        return None if needed is None or needed > most else needed
+    return None
 
 
-def _ranks(num_audit: int, *, promise: str, max_error: float) -> list[int]:
-    if promise == "whole":
-        return [min(num_audit, math.ceil(2 * max_error * num_audit))]
-    fewest = min(FEWEST_FOR_A_RATE, num_audit)
-    return sorted({round(rank) for rank in np.linspace(fewest, num_audit, NUM_FRACTIONS)})
+def _error_rates(confidence: ConfidenceArray, correct: BoolArray, *, max_error: float) -> NDArray[np.float64]:
+    """Estimate the error rate among the r most confident audited items, for r = 1, ..., n; at least one entry."""
+    num_audit = len(confidence)
+    if correct.all() or not correct.any():
+        seen = min(0.5 / (num_audit + 1), max_error / 2) if correct.all() else 1.0
+        return np.full(max(num_audit, 1), seen)
+    spread = np.finfo(np.float32).eps
+    scores = logit(np.clip(confidence.astype(np.float64), spread, 1 - spread))[:, np.newaxis]
+    curve = LogisticRegression().fit(scores, ~correct)
+    from_top = curve.predict_proba(np.sort(scores, axis=0)[::-1])[:, 1]
+    rates: NDArray[np.float64] = np.cumsum(from_top) / np.arange(1, num_audit + 1)
+    return rates

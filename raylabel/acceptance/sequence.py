@@ -30,7 +30,6 @@ from raylabel.acceptance.bounds import (
 )
 from raylabel.acceptance.certificate import Certificate
 from raylabel.acceptance.checks import BoolArray
-from raylabel.acceptance.thresholds import NUM_STEPS
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Asked:
     alpha: float
     promise: str
     level: float
+    num_steps: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class PoolTests:
     def certificate(self, at: int) -> Certificate:
         """Return the certificate for one threshold."""
         shared = self.asked.level < self.asked.alpha
-        how = f"each threshold at 1/{NUM_STEPS} of alpha" if shared else "fixed sequence"
+        how = f"each threshold at 1/{self.asked.num_steps} of alpha" if shared else "fixed sequence"
         return Certificate(
             threshold=float(self.thresholds[at]),
             bound=self.bound(at),

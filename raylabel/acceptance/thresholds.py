@@ -32,11 +32,13 @@ from raylabel.acceptance.audit import smallest_audit
 from raylabel.acceptance.checks import ConfidenceArray
 from raylabel.acceptance.histogram import ConfidenceHistogram
 
-NUM_STEPS = 50
+NUM_STEPS = 100
+# Where the tests share alpha, a finer search costs more than it finds.
+NUM_SHARED_STEPS = 10
 
 
 def pool_positions(
-    pool: ConfidenceHistogram, *, num_audit: int, max_error: float, alpha: float, promise: str
+    pool: ConfidenceHistogram, *, num_audit: int, max_error: float, alpha: float, promise: str, num_steps: int
 ) -> NDArray[np.int64]:
     """Choose the thresholds of a finite pool from its histogram alone.
 
@@ -46,15 +48,16 @@ def pool_positions(
         max_error: the error rate to promise.
         alpha: the level of each test.
         promise: "auto" or "whole".
+        num_steps: how many thresholds to choose; fewer where items share their confidence.
 
     Returns:
         (L,) int64 positions into `histogram.EDGES`, thresholds falling, every one passing more items than
-        the one before and the last passing all; 1 <= L <= `NUM_STEPS`.
+        the one before and the last passing all; 1 <= L <= `num_steps`.
     """
     passing = pool.num_passing()
     clean = _clean_in_pool(pool, num_audit=num_audit, max_error=max_error, alpha=alpha)
     start = start_coverage(num_audit, num_clean=clean, max_error=max_error, promise=promise)
-    wanted = np.linspace(start, 1.0, NUM_STEPS) * passing[0]
+    wanted = np.linspace(start, 1.0, num_steps) * passing[0]
     # The highest edge that at least the wanted number of items passes.
     from_top = np.searchsorted(passing[::-1], wanted, side="left")
     positions: NDArray[np.int64] = np.unique(len(passing) - 1 - from_top)[::-1]

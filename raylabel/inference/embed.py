@@ -7,8 +7,9 @@ cuts its blocks. Only names and counts come to the driver.
 from __future__ import annotations
 
 import json
+import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -92,28 +93,30 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
     claim = {"num_cpus": 0, "num_gpus": 1} if on_gpu else {"num_cpus": min(0.5, found["cpus"] / (2 * workers))}
     head = replace(plan, shards=(), unreadable=())
     work = ray.data.from_items([{"shard": json.dumps(asdict(shard))} for shard in todo], override_num_blocks=len(todo))
-    batches = work.map_batches(
-        decode_shard,
-        batch_size=1,
-        batch_format="pyarrow",
-        fn_kwargs={"campaign": campaign, "plan": head},
-        ray_remote_args_fn=_bounded_task,
-        **share,
-    )
-    written = batches.map_batches(
-        EmbedBatches,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_constructor_args=(campaign, ref),
-        compute=ActorPoolStrategy(size=workers),
-        ray_remote_args_fn=_bounded_actor,
-        **claim,
-    )
+    with warnings.catch_warnings():
+        # Ray's default is to try for ever; it has no named parameter for a bound yet, only this deprecated one.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        batches = work.map_batches(
+            decode_shard,
+            batch_size=1,
+            batch_format="pyarrow",
+            fn_kwargs={"campaign": campaign, "plan": head},
+            ray_remote_args_fn=_bounded_task,
+            **share,
+        )
+        written = batches.map_batches(
+            EmbedBatches,
+            batch_size=None,
+            batch_format="pyarrow",
+            fn_constructor_args=(campaign, ref),
+            compute=ActorPoolStrategy(size=workers),
+            ray_remote_args_fn=_bounded_actor,
+            **claim,
+        )
     shards = {shard.index: shard for shard in todo}
     with counting("embed", total=sum(shard.rows for shard in todo)) as count:
-        for shard, results in _by_shard(written, shards):
+        for shard, results in _by_shard(written, shards, count):
             _commit_shard(campaign, ref, shard, results)
-            count(shard.rows)
 
 
 def _bounded_task() -> dict[str, Any]:
@@ -126,7 +129,9 @@ def _bounded_actor() -> dict[str, Any]:
     return {"max_restarts": -1, "max_task_retries": 2}
 
 
-def _by_shard(written: Any, shards: dict[int, Shard]) -> Iterator[tuple[Shard, list[dict[str, Any]]]]:
+def _by_shard(
+    written: Any, shards: dict[int, Shard], count: Callable[[int], None]
+) -> Iterator[tuple[Shard, list[dict[str, Any]]]]:
     """Collect what actors report until all rows of a shard are accounted for; holds open shards only."""
     opened: dict[int, list[dict[str, Any]]] = defaultdict(list)
     accounted: dict[int, int] = defaultdict(int)
@@ -136,6 +141,7 @@ def _by_shard(written: Any, shards: dict[int, Shard]) -> Iterator[tuple[Shard, l
                 index = result["shard"]
                 opened[index].append(result)
                 accounted[index] += result["accounted"]
+                count(result["accounted"])
                 if accounted[index] == shards[index].rows:
                     yield shards[index], opened.pop(index)
     except ray.exceptions.RayError as error:

@@ -3,8 +3,19 @@
 `raylabel.pool.decode` is not imported here: it needs torch, and planning does not.
 """
 
-from raylabel.pool.plan import plan_pool
+from raylabel.pool.plan import plan_pool, quarantine_unreadable
 from raylabel.pool.read import Batch, Item, Want, fetch, read_shard
 from raylabel.pool.shards import Plan, Shard, ShardUnreadable
 
-__all__ = ["Batch", "Item", "Plan", "Shard", "ShardUnreadable", "Want", "fetch", "plan_pool", "read_shard"]
+__all__ = [
+    "Batch",
+    "Item",
+    "Plan",
+    "Shard",
+    "ShardUnreadable",
+    "Want",
+    "fetch",
+    "plan_pool",
+    "quarantine_unreadable",
+    "read_shard",
+]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from raylabel import runtime
 from raylabel.config import Pool
-from raylabel.pool.read import Want, fetch_from, open_parquet
-from raylabel.pool.shards import Plan, Shard
+from raylabel.errors import PoolError
+from raylabel.pool.read import Want, fetch_from, open_parquet, parquet_failures
+from raylabel.pool.shards import Plan, Shard, ShardUnreadable
 from raylabel.workspace import Store
 
 IDS_PER_BUCKET = 4_000_000
@@ -28,7 +29,11 @@ def find_duplicates(plan: Plan) -> tuple[str, str, str] | None:
     """Look for an id that stands in the pool twice.
 
     Returns:
-        The id and where its first two places are ("file, row n"), or None.
+        The id and where its first two places are ("file, row n"), or None. Shards whose ids cannot be read are
+        passed over: reading their images fails as well, and puts them into the quarantine.
+
+    Raises:
+        PoolError: an item has no id.
 
     Cost: one pass over the id column; 16 bytes an item through the object store, nothing of it on the driver.
     """
@@ -52,9 +57,19 @@ class _Hash:
 
     def __call__(self, shard: Shard) -> list[Hashed]:
         assert self.plan.id_column is not None and shard.row_groups is not None, "ids of a folder are unique paths"
-        with open_parquet(f"{self.plan.root}/{shard.path}", etag=shard.etag) as file:
-            column = file.read_row_groups(list(range(*shard.row_groups)), columns=[self.plan.id_column])
-        ids = np.array([str(value) for value in column.column(0).to_pylist()], dtype=object)
+        try:
+            with open_parquet(f"{self.plan.root}/{shard.path}", etag=shard.etag) as file, parquet_failures(shard.path):
+                table = file.read_row_groups(list(range(*shard.row_groups)), columns=[self.plan.id_column])
+                values = table.column(0).to_pylist()
+        except ShardUnreadable:
+            return [np.empty((0, 2), dtype=np.uint64)] * self.buckets
+        if None in values:
+            place = _place(shard, shard.first_row + values.index(None))
+            raise PoolError(
+                f"{place}: the column {self.plan.id_column!r} is null there; every item needs an id: "
+                "choose another pool.id_column"
+            )
+        ids = np.array([str(value) for value in values], dtype=object)
         hashes = pd.util.hash_array(ids, categorize=False)
         rows = np.arange(shard.first_row, shard.first_row + len(ids), dtype=np.uint64)
         pairs = np.stack([hashes, rows], axis=1)

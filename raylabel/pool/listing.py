@@ -5,13 +5,15 @@ Knows names, sizes and etags; opens no file.
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from raylabel.config import Pool
-from raylabel.errors import PoolError
-from raylabel.workspace.store import open_filesystem
+from raylabel.errors import PoolError, StorageError
+from raylabel.workspace.store import failures, open_filesystem
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -43,24 +45,35 @@ def list_pool(pool: Pool) -> tuple[Literal["parquet", "folder"], Iterator[Found]
         info = filesystem.info(root)
     except FileNotFoundError:
         raise PoolError(f"{pool.path}: there is no such pool; check pool.path") from None
-    except (OSError, ImportError, ValueError) as error:
+    except failures() as error:
         raise PoolError(f"{pool.path}: the pool cannot be reached ({error}); check pool.path and its rights") from error
+    except ValueError as error:
+        raise PoolError(f"{pool.path}: names no place ({error}); check pool.path") from error
     if info["type"] == "file":
         return _single(pool, root, info)
     kind = pool.format if pool.format != "auto" else _look(pool, filesystem, root)
     suffixes = PARQUET_SUFFIXES if kind == "parquet" else IMAGE_SUFFIXES
-    return kind, _walk(filesystem, root, "", suffixes)
+    files = _walk(filesystem, root, "", suffixes)
+    first = next(files, None)
+    if first is None:
+        raise PoolError(
+            f"{pool.path}: holds no file ending in {', '.join(suffixes)}, and pool.format asks for {kind!r}; "
+            "correct one of the two"
+        )
+    return kind, itertools.chain([first], files)
 
 
 def root_of(pool: Pool, kind: str) -> str:
     """The folder that relative paths of the pool start from."""
-    if kind == "parquet" and pool.path.endswith(PARQUET_SUFFIXES):
-        return pool.path.rsplit("/", 1)[0]
+    if kind == "parquet" and pool.path.lower().endswith(PARQUET_SUFFIXES):
+        filesystem, path = open_filesystem(pool.path)
+        if filesystem.info(path)["type"] == "file":
+            return pool.path.rsplit("/", 1)[0]
     return pool.path.rstrip("/")
 
 
 def _single(pool: Pool, path: str, info: dict[str, Any]) -> tuple[Literal["parquet"], Iterator[Found]]:
-    if not path.endswith(PARQUET_SUFFIXES):
+    if not path.lower().endswith(PARQUET_SUFFIXES):
         raise PoolError(f"{pool.path}: expected a folder or a Parquet file; point pool.path at one")
     return "parquet", iter([Found(path.rsplit("/", 1)[-1], int(info["size"]), etag_of(info))])
 
@@ -87,14 +100,39 @@ def _walk(filesystem: Any, root: str, below: str, suffixes: tuple[str, ...]) -> 
 
     A directory sorts as its name with a slash: the order is that of the whole paths, as an object store lists them.
     """
-    folder = f"{root}/{below}".rstrip("/")
-    entries = []
-    for entry in filesystem.ls(folder, detail=True):
-        name = str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]
-        if name and not name.startswith((".", "_")) and str(entry["name"]).rstrip("/") != folder:
-            entries.append((f"{name}/" if entry["type"] == "directory" else name, entry))
-    for name, entry in sorted(entries, key=lambda pair: pair[0].encode()):
+    for name, entry in _entries(filesystem, f"{root}/{below}".rstrip("/")):
         if name.endswith("/"):
             yield from _walk(filesystem, root, below + name, suffixes)
         elif name.lower().endswith(suffixes):
             yield Found(below + name, int(entry["size"]), etag_of(entry))
+
+
+def _entries(filesystem: Any, folder: str) -> list[tuple[str, dict[str, Any]]]:
+    """What lies directly in a folder, in order; the names of directories end with a slash."""
+    entries: list[tuple[str, dict[str, Any]]] = []
+    try:
+        for found in filesystem.ls(folder, detail=True):
+            name = str(found["name"]).rstrip("/").rsplit("/", 1)[-1]
+            if name and not name.startswith((".", "_")) and str(found["name"]).rstrip("/") != folder:
+                entry = _behind_link(filesystem, folder, found) if found.get("islink") else found
+                entries.append((f"{name}/" if entry["type"] == "directory" else name, entry))
+    except failures() as error:
+        raise StorageError(f"{folder}: could not be listed ({error}); run the same command again") from error
+    try:
+        return sorted(entries, key=lambda pair: pair[0].encode())
+    except UnicodeEncodeError as error:
+        raise PoolError(
+            f"{folder}: the name {error.object!r} is not UTF-8; rename it, names become the ids of items"
+        ) from None
+
+
+def _behind_link(filesystem: Any, folder: str, link: dict[str, Any]) -> dict[str, Any]:
+    """What a link on a local disk leads to; the link itself where that is gone."""
+    try:
+        found: dict[str, Any] = filesystem.info(link["name"])
+    except OSError:
+        return link
+    inside = os.path.join(os.path.realpath(folder), "")
+    if found["type"] == "directory" and inside.startswith(os.path.join(os.path.realpath(link["name"]), "")):
+        raise PoolError(f"{link['name']}: this link leads to a folder that it lies in; remove it")
+    return found

@@ -19,7 +19,7 @@ from raylabel.pool.duplicates import find_duplicates
 from raylabel.pool.listing import Found, list_pool, root_of
 from raylabel.pool.read import open_parquet
 from raylabel.pool.shards import ROWS, Plan, Shard, ShardUnreadable
-from raylabel.workspace import Store, write_part
+from raylabel.workspace import Part, Store, write_part
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,16 @@ def plan_pool(pool: Pool, store: Store, *, labels_needed: bool) -> Plan:
     return plan
 
 
+def quarantine_unreadable(plan: Plan, store: Store) -> list[Part]:
+    """Write the files that could not be planned into the quarantine table; no part where there are none."""
+    if not plan.unreadable:
+        return []
+    paths, codes, messages = zip(*plan.unreadable, strict=True)
+    nothing = [None] * len(paths)
+    columns = {"id": nothing, "shard": paths, "stage": ["plan"] * len(paths), "error_code": codes, "message": messages}
+    return [write_part(store, "quarantine/plan-0000", pa.table(columns, schema=schema.QUARANTINE))]
+
+
 def _folder_shards(files: Iterable[Found], store: Store) -> Iterator[Shard]:
     source = iter(files)
     first_row = index = 0
@@ -82,12 +92,12 @@ def _folder_shards(files: Iterable[Found], store: Store) -> Iterator[Shard]:
 def _plan_parquet(pool: Pool, root: str, files: Iterable[Found], *, labels_needed: bool) -> Plan:
     shards: list[Shard] = []
     unreadable: list[tuple[str, str, str]] = []
-    id_column = pool.id_column
+    id_column, chosen = pool.id_column, pool.id_column is not None
     first_row = 0
-    looked = runtime.map_tasks(_Inspect(root), files)
-    for number, file in enumerate(looked):
-        if number == 0 and id_column is None and "id" in file.columns:
-            id_column = "id"
+    for file in runtime.map_tasks(_Inspect(root, pool.image_column), files):
+        if not chosen and file.columns:
+            # The first file that can be read decides, for all of them.
+            id_column, chosen = ("id" if "id" in file.columns else None), True
         error = file.error or _missing_column(pool, file, id_column, labels_needed=labels_needed)
         if error is not None:
             unreadable.append((file.found.path, *error))
@@ -108,22 +118,36 @@ class _Inspect:
     """Read one footer, in a task."""
 
     root: str
+    image_column: str
 
     def __call__(self, found: Found) -> _File:
         try:
             with open_parquet(f"{self.root}/{found.path}", etag=found.etag) as file:
                 metadata = file.metadata
                 groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
-                columns = tuple(file.schema_arrow.names)
-                error = ("empty", "holds no rows") if sum(groups) == 0 else _bad_image_column(file.schema_arrow)
-                return _File(found, groups, columns, error)
+                columns = file.schema_arrow
+                error = ("empty", "holds no rows") if sum(groups) == 0 else _bad_column(columns, self.image_column)
+                return _File(found, groups, tuple(columns.names), error)
         except ShardUnreadable as error:
             return _File(found, error=(error.code, error.message))
 
 
-def _bad_image_column(columns: Any) -> tuple[str, str] | None:
+def _bad_column(columns: Any, image_column: str) -> tuple[str, str] | None:
     pickled = [f.name for f in columns if isinstance(f.type, pa.BaseExtensionType) and "pickle" in str(f.type)]
-    return ("bad_column", f"column {pickled[0]!r} holds pickled objects; these are never read") if pickled else None
+    if pickled:
+        return "bad_column", f"column {pickled[0]!r} holds pickled objects; these are never read"
+    image = next((f.type for f in columns if f.name == image_column), None)
+    if image is not None and not _holds_bytes(image):
+        return "bad_column", f"column {image_column!r} is {image}, expected binary or struct<bytes: binary, ...>"
+    return None
+
+
+def _holds_bytes(kind: Any) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
+    if pa.types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _missing_column(pool: Pool, file: _File, id_column: str | None, *, labels_needed: bool) -> tuple[str, str] | None:

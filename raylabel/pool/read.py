@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from raylabel.errors import StorageError
 from raylabel.pool.listing import etag_of
 from raylabel.pool.shards import Plan, Shard, ShardUnreadable
 from raylabel.workspace import Store, open_filesystem, read_part
+from raylabel.workspace.store import failures
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Want:
     label: bool = False
 
 
+_IMAGES = Want()
+
+
 def read_shard(plan: Plan, shard: Shard, *, pool: Pool, store: Store, batch_rows: int) -> Iterator[Batch]:
     """Stream a shard's items with their encoded images, in row order.
 
@@ -59,9 +63,9 @@ def read_shard(plan: Plan, shard: Shard, *, pool: Pool, store: Store, batch_rows
         groups = list(range(*_groups(shard)))
         columns = [name for name in (plan.id_column, pool.image_column) if name is not None]
         at = 0
-        with _parquet_failures(shard.path):
+        with parquet_failures(shard.path):
             for batch in file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=columns):
-                yield Batch(_items(plan, shard, pool, batch, np.arange(at, at + batch.num_rows), Want()))
+                yield Batch(_items(plan, shard, pool, batch, np.arange(at, at + batch.num_rows), _IMAGES))
                 at += batch.num_rows
 
 
@@ -105,7 +109,7 @@ def fetch_from(
     names = [plan.id_column, pool.image_column if want.image else None, pool.label_column if want.label else None]
     columns = list(dict.fromkeys(name for name in names if name is not None))
     found: list[Item] = []
-    with open_parquet(f"{plan.root}/{shard.path}", etag=shard.etag) as file, _parquet_failures(shard.path):
+    with open_parquet(f"{plan.root}/{shard.path}", etag=shard.etag) as file, parquet_failures(shard.path):
         start = 0
         for group in range(*_groups(shard)):
             size = file.metadata.row_group(group).num_rows
@@ -134,23 +138,30 @@ def open_parquet(uri: str, *, etag: str) -> Iterator[pq.ParquetFile]:
         handle = filesystem.open(path, "rb")
     except FileNotFoundError:
         raise ShardUnreadable("missing", "the file is gone") from None
-    except OSError as error:
+    except failures() as error:
         raise StorageError(f"{uri}: could not be opened ({error}); run the same command again") from error
     with handle:
-        with _parquet_failures(uri):
+        with parquet_failures(uri):
             file = pq.ParquetFile(handle, page_checksum_verification=True, pre_buffer=True)
         yield file
 
 
 @contextmanager
-def _parquet_failures(uri: str) -> Iterator[None]:
+def parquet_failures(uri: str) -> Iterator[None]:
+    """Tell content that cannot be read from a store that fails.
+
+    Raises:
+        ShardUnreadable: the content is no valid Parquet, or text in it is no UTF-8.
+        StorageError: the store failed.
+    """
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, *failures()) as error:
         # Arrow's own complaints about content carry no errno, those of a disk or network do.
-        if getattr(error, "errno", None):
+        content = isinstance(error, (pa.ArrowException, UnicodeDecodeError)) or type(error) is OSError
+        if not content or getattr(error, "errno", None):
             raise StorageError(f"{uri}: could not be read ({error}); run the same command again") from error
-        raise ShardUnreadable("unreadable", str(error).splitlines()[0]) from error
+        raise ShardUnreadable("unreadable", str(error).partition("\n")[0]) from error
 
 
 def _groups(shard: Shard) -> tuple[int, int]:
@@ -179,38 +190,38 @@ def _images(column: Any) -> list[bytes | None]:
 
 
 def _read_files(
-    plan: Plan, shard: Shard, store: Store, offsets: NDArray[np.int64], batch_rows: int, want: Want | None = None
+    plan: Plan, shard: Shard, store: Store, offsets: NDArray[np.int64], batch_rows: int, want: Want = _IMAGES
 ) -> Iterator[Batch]:
     assert shard.listing is not None, "only a folder's shard has files"
     listing = read_part(store, shard.listing).take(pa.array(offsets)).to_pylist()
     for start in range(0, len(listing), batch_rows):
         chunk = listing[start : start + batch_rows]
-        images = _file_bytes(plan.root, chunk) if want is None or want.image else [None] * len(chunk)
+        images = _file_bytes(plan.root, chunk) if want.image else [None] * len(chunk)
         yield Batch(
             tuple(
                 Item(
                     row=shard.first_row + int(offset),
                     id=entry["path"],
                     image=image,
-                    label=entry["path"].rsplit("/", 2)[-2] if "/" in entry["path"] else None,
+                    label=entry["path"].rsplit("/", 2)[-2] if want.label and "/" in entry["path"] else None,
                 )
                 for offset, entry, image in zip(offsets[start : start + batch_rows], chunk, images, strict=True)
             )
         )
 
 
-def _file_bytes(root: str, entries: Iterable[dict[str, Any]]) -> list[bytes | None]:
+def _file_bytes(root: str, entries: Sequence[dict[str, Any]]) -> list[bytes | None]:
     """Bytes of each file; None for one that is gone or was changed in size, which reads as an empty image."""
     filesystem, base = open_filesystem(root)
-    paths = {f"{base.rstrip('/')}/{entry['path']}": int(entry["size"]) for entry in entries}
-    found: dict[str, Any] = filesystem.cat(list(paths), on_error="return")
+    paths = [f"{base.rstrip('/')}/{entry['path']}" for entry in entries]
+    # `cat` would take a name such as a[1].jpg for a pattern; whole files as ranges are taken as they are named.
+    found: list[Any] = filesystem.cat_ranges(paths, None, None, on_error="return")
     images: list[bytes | None] = []
-    for path, size in paths.items():
-        data = found[path]
+    for path, entry, data in zip(paths, entries, found, strict=True):
         if isinstance(data, FileNotFoundError):
             images.append(None)
         elif isinstance(data, Exception):
             raise StorageError(f"{path}: could not be read ({data}); run the same command again") from data
         else:
-            images.append(data if len(data) == size else None)
+            images.append(data if len(data) == int(entry["size"]) else None)
     return images

@@ -93,10 +93,17 @@ class Plan:
         return sum(shard.rows for shard in self.shards)
 
     def by_shard(self, rows: Iterable[int] | NDArray[np.int64]) -> list[tuple[Shard, NDArray[np.int64]]]:
-        """Sort pool rows to the shards that hold them; shards without any are left out."""
+        """Sort pool rows to the shards that hold them; shards without any are left out.
+
+        Raises:
+            IndexError: a row lies beyond the pool.
+        """
         starts = [shard.first_row for shard in self.shards]
+        num_rows = self.num_rows
         found: dict[int, list[int]] = {}
         for row in rows:
+            if not 0 <= row < num_rows:
+                raise IndexError(f"row {row} of a pool of {num_rows} items")
             found.setdefault(bisect.bisect_right(starts, int(row)) - 1, []).append(int(row))
         return [(self.shards[i], np.array(sorted(found[i]), dtype=np.int64)) for i in sorted(found)]
 

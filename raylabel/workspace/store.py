@@ -6,6 +6,7 @@ Knows names and bytes; knows nothing of tables, records or campaigns.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,21 +18,42 @@ from typing import Any, TypeVar
 import fsspec
 import tenacity
 
-from raylabel.errors import StorageError
+from raylabel.errors import ConfigError, StorageError
 
 T = TypeVar("T")
 
-_RETRYABLE = ("ConditionalRequestConflict", "SlowDown", "409", "reduce your request rate", "Service Unavailable")
+_BUSY = ("ConditionalRequestConflict", "SlowDown", "reduce your request rate", "Service Unavailable")
 
 
 def open_filesystem(uri: str) -> tuple[Any, str]:
     """The fsspec filesystem that serves a path or URI, and the path in the form that filesystem takes.
 
     Listings are never cached: other processes write to the same place.
+
+    Raises:
+        ConfigError: nothing here serves that kind of URI.
     """
-    options: dict[str, Any] = {"use_listings_cache": False} if uri.startswith("s3://") else {}
-    filesystem, path = fsspec.core.url_to_fs(uri, **options)
-    return filesystem, path
+    protocol = uri.partition("://")[0] if "://" in uri else "file"
+    options: dict[str, Any] = {"use_listings_cache": False} if protocol == "s3" else {}
+    try:
+        filesystem = fsspec.filesystem(protocol, **options)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{uri}: {error}; give a local path or an s3:// URI") from error
+    return filesystem, filesystem._strip_protocol(uri)
+
+
+@functools.cache
+def failures() -> tuple[type[Exception], ...]:
+    """Every way in which a store fails: those of a disk, and those of the S3 client that are no OSError.
+
+    Looked up when something has failed: the client's modules take a third of a second to import.
+    """
+    from http.client import IncompleteRead
+
+    from aiohttp import ClientError
+    from botocore.exceptions import BotoCoreError
+
+    return OSError, BotoCoreError, ClientError, IncompleteRead
 
 
 @dataclass(frozen=True)
@@ -101,8 +123,11 @@ class Store:
     def exists(self, name: str) -> bool:
         """Whether there is an object of that name."""
         filesystem, path = open_filesystem(self.uri(name))
-        with self._failing("look up", name):
-            return bool(_retried(lambda: filesystem.isfile(path)))
+        with self._failing("look at", name):
+            try:
+                return bool(_retried(lambda: filesystem.info(path))["type"] == "file")
+            except FileNotFoundError:
+                return False
 
     def list(self, prefix: str) -> list[str]:
         """Names of the objects directly below a folder, sorted; none where the folder is missing."""
@@ -113,7 +138,8 @@ class Store:
             except FileNotFoundError:
                 return []
         names = (str(entry["name"]).rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
-        return sorted(name for name in names if not name.startswith(".draft-"))
+        # An object store's console marks a folder by an empty object whose name ends with the slash.
+        return sorted(name for name in names if name and not name.startswith(".draft-"))
 
     def remove(self, name: str) -> None:
         """Remove an object; one that is gone already is no error."""
@@ -128,10 +154,10 @@ class Store:
         filesystem, path = open_filesystem(self.uri(name))
         try:
             _retried(lambda: filesystem.pipe_file(path, data, mode="create"))
-        except OSError as error:
+        except failures() as error:
             # 412 arrives as FileExistsError or EINVAL; any other failure may hide a write that went through.
             try:
-                found = filesystem.cat_file(path)
+                found = _retried(lambda: filesystem.cat_file(path))
             except FileNotFoundError:
                 raise error from None
             return bool(found == data)
@@ -155,21 +181,34 @@ class Store:
     def _failing(self, verb: str, name: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            hint = "free some space" if error.errno == errno.ENOSPC else "check the path, its rights and the network"
-            reason = error.strerror or str(error) or type(error).__name__
-            raise StorageError(
-                f"{self.uri(name)}: could not {verb} it ({reason}); {hint}, then run the same command again: "
-                "it goes on from the last committed step"
-            ) from error
+        except FileNotFoundError as error:
+            if verb == "read":
+                raise
+            raise self._failure(verb, name, error) from error
+        except failures() as error:
+            raise self._failure(verb, name, error) from error
+
+    def _failure(self, verb: str, name: str, error: Exception) -> StorageError:
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        hint = "free some space" if full else "check the path, its rights and the network"
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return StorageError(
+            f"{self.uri(name)}: could not {verb} it ({reason}); {hint}, then run the same command again: "
+            "it goes on from the last committed step"
+        )
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Whether the store asks to come again: 409 and 503 arrive as EBUSY, or by name in the message."""
+    if not isinstance(error, OSError) or isinstance(error, (FileNotFoundError, FileExistsError)):
+        return False
+    return error.errno == errno.EBUSY or any(mark in str(error) for mark in _BUSY)
 
 
 def _retried(call: Callable[[], T]) -> T:
     """Run a store call again, at most 5 times in about 8 s, while the store says that it is busy."""
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda e: isinstance(e, OSError) and any(m in str(e) for m in _RETRYABLE)),
+        retry=tenacity.retry_if_exception(_is_busy),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=4),
         stop=tenacity.stop_after_attempt(5),
         reraise=True,

@@ -1,0 +1,102 @@
+"""Campaigns that several suites run, and the command line as a user runs it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from raylabel import loop, schema
+from raylabel.campaign import find_campaign, open_campaign
+from raylabel.config import Config
+from raylabel.workspace import Store, hold, read_part, read_parts
+
+CLASSES = ("airplane", "automobile", "frog")
+
+
+def settings(pool: str, workspace: str, data: Path, **sections: dict[str, Any]) -> Config:
+    """The campaign of these tests; `sections` replaces settings in single sections."""
+    tree: dict[str, Any] = {
+        "workspace": workspace,
+        "classes": CLASSES,
+        "pool": {"path": pool, "id_column": "path", "label_column": "label"},
+        "backbone": {
+            "name": f"{data / 'weights' / 'backbones.py'}:build",
+            "options": {"n": "resnet18_l3"},
+            "image_size": 64,
+        },
+        "budget": {"train_answers": 200, "audit_answers": 300, "rounds": 2},
+        "labeling": {"labeler": "oracle"},
+        "acceptance": {"max_error": 0.2},
+    }
+    for name, values in sections.items():
+        tree[name] = {**tree.get(name, {}), **values}
+    return Config.model_validate(tree)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Run a campaign in this process, on the session that is there."""
+    with hold(Store(config.workspace)) as lease:
+        report = loop.run(open_campaign(config), lease)
+    assert report is not None
+    return report
+
+
+def result_of(config: Config) -> dict[str, Any]:
+    """What two runs of one campaign must agree in: labels, sorted by id, and every round's shortlist in order."""
+    campaign = find_campaign(config)
+    labels = campaign.records.find("labels/labels")
+    assert labels is not None
+    rows = [row for part in labels.parts["labels"] for row in read_part(campaign.store, part).to_pylist()]
+    shortlists = []
+    for number in range(config.budget.rounds):
+        record = campaign.records.find(f"rounds/{number:04d}/shortlist")
+        assert record is not None
+        table = read_parts(campaign.store, record.parts["shortlist"], schema=schema.SHORTLIST)
+        shortlists.append(table.select(["id", "position", "strategy", "score"]).to_pylist())
+    return {"labels": sorted(rows, key=lambda row: row["id"]), "shortlists": shortlists}
+
+
+def truth_of(pool: Path) -> dict[str, str]:
+    """The true class of every id."""
+    table = pq.read_table(pool, columns=["path", "label"])
+    return dict(zip(table.column("path").to_pylist(), table.column("label").to_pylist(), strict=True))
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def write_toml(config: Config, target: Path) -> Path:
+    """A config as the TOML that a user would have written."""
+    lines: list[str] = []
+    tree = config.model_dump(mode="json", exclude_defaults=True)
+    for name in sorted(tree, key=lambda name: isinstance(tree[name], dict)):
+        if isinstance(tree[name], dict):
+            lines.append(f"[{name}]")
+            for key, value in tree[name].items():
+                inline = "{" + ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items()) + "}"
+                lines.append(f"{key} = {inline if isinstance(value, dict) else json.dumps(value)}")
+        else:
+            lines.append(f"{name} = {json.dumps(tree[name])}")
+    target.write_text("\n".join(lines) + "\n")
+    return target
+
+
+def raylabel(*arguments: object, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run the command line in a process of its own, as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "raylabel", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(env or {})},
+        timeout=500,
+        check=False,
+    )

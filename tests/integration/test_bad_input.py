@@ -1,0 +1,202 @@
+"""A user's mistakes, from the command line: one clear message, the right exit code, no traceback."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from campaigns import raylabel, write_toml
+
+from raylabel.config import Config
+from raylabel.demo import DIGITS, write_pool
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """600 digits in two Parquet files."""
+    folder = tmp_path_factory.mktemp("digits")
+    write_pool(folder / "all")
+    table = pq.read_table(folder / "all").slice(0, 600)
+    (folder / "pool").mkdir()
+    for number in range(2):
+        pq.write_table(table.slice(300 * number, 300), folder / "pool" / f"digits-{number}.parquet")
+    return folder / "pool"
+
+
+@pytest.fixture
+def tree(digits: Path, tmp_path: Path, ray_session: str) -> dict[str, Any]:
+    """A campaign that would run."""
+    return {
+        "workspace": str(tmp_path / "workspace"),
+        "classes": list(DIGITS),
+        "pool": {"path": str(digits), "label_column": "label"},
+        "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
+        "budget": {"train_answers": 60, "audit_answers": 100, "rounds": 1},
+        "labeling": {"labeler": "oracle"},
+        "acceptance": {"max_error": 0.1},
+        "compute": {"address": ray_session},
+    }
+
+
+def attempt(tree: dict[str, Any], tmp_path: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run the campaign; the exit code, what it said of its mistake, and its facts."""
+    toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
+    done = raylabel("run", toml, *arguments)
+    assert "Traceback" not in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("raylabel: ")]
+    return done.returncode, said[0] if said else "", done.stdout
+
+
+def copy_pool(source: Path, target: Path) -> list[Path]:
+    target.mkdir()
+    files = []
+    for file in sorted(source.iterdir()):
+        files.append(target / file.name)
+        files[-1].write_bytes(file.read_bytes())
+    return files
+
+
+def test_missing_pool(tree: dict[str, Any], tmp_path: Path) -> None:
+    tree["pool"]["path"] = str(tmp_path / "nowhere")
+    code, said, _ = attempt(tree, tmp_path)
+    assert code == 2
+    assert said == f"raylabel: {tmp_path}/nowhere: there is no such pool; check pool.path"
+
+
+def test_unreadable_pool(tree: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / "a.parquet").write_bytes(b"not a parquet file")
+    tree["pool"]["path"] = str(tmp_path / "pool")
+    code, said, _ = attempt(tree, tmp_path)
+    assert code == 2
+    assert "none of its 1 Parquet files can be used; a.parquet: unreadable" in said
+
+
+def test_unknown_key(tree: dict[str, Any], tmp_path: Path) -> None:
+    toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
+    done = raylabel("run", toml, "--set", "budget.train_answer=5")
+    assert done.returncode == 2
+    assert "unknown key 'budget.train_answer': did you mean 'train_answers'?" in done.stderr
+
+
+def test_one_class(tree: dict[str, Any], tmp_path: Path) -> None:
+    toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
+    done = raylabel("run", toml, "--set", 'classes=["one"]')
+    assert done.returncode == 2
+    assert "classes: at least 2 are needed, got 1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("sampling", "strategy", "margins", "unknown strategy 'margins': did you mean margin"),
+        ("sampling", "cold_start", "entropy", "'entropy' needs a model and round 0 has none"),
+        ("backbone", "name", "resnet19", "unknown backbone 'resnet19': did you mean resnet1"),
+        ("budget", "train_answers", 5000, "5000 training and 100 audit answers are more than the 600 items"),
+        ("budget", "audit_answers", 10, "10 cannot certify at most 10.0% wrong"),
+        ("pool", "id_column", "label", "stands there twice"),
+    ],
+)
+def test_wrong_setting(
+    tree: dict[str, Any], tmp_path: Path, section: str, key: str, value: object, message: str
+) -> None:
+    tree.setdefault(section, {})[key] = value
+    code, said, _ = attempt(tree, tmp_path)
+    assert (code, message in said) == (2, True), said
+
+
+def test_weights_that_do_not_fit(tree: dict[str, Any], tmp_path: Path, data: Path) -> None:
+    tree["backbone"] = {
+        "name": "mobilenet_v3_small",
+        "weights": str(data / "weights" / "mobilenet_v2_imagenet.safetensors"),
+        "image_size": 64,
+    }
+    code, said, _ = attempt(tree, tmp_path)
+    assert code == 2
+    assert "tensor 'features.0.0.weight' has shape (32, 3, 3, 3), the backbone wants (16, 3, 3, 3)" in said
+
+
+def test_class_missing_from_the_config(tree: dict[str, Any], tmp_path: Path) -> None:
+    tree["classes"] = [name for name in DIGITS if name != "seven"]
+    code, said, _ = attempt(tree, tmp_path)
+    assert code == 2
+    assert "unknown class 'seven': did you mean seve" in said or "unknown class 'seven'" in said
+
+
+def test_class_missing_from_the_answers(tree: dict[str, Any], tmp_path: Path) -> None:
+    tree["classes"] = [*DIGITS, "ten"]
+    toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
+    done = raylabel("run", toml, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "no answer names ten yet, so the model cannot" in done.stderr
+    assert json.loads(done.stdout)["rounds"][0]["classes_without_answers"] == ["ten"]
+
+
+def test_broken_parts_are_quarantined_and_the_rest_completes(
+    tree: dict[str, Any], digits: Path, tmp_path: Path
+) -> None:
+    files = copy_pool(digits, tmp_path / "pool")
+    table = pq.read_table(files[1])
+    images = table.column("image").to_pylist()
+    images[5], images[6], images[7] = b"", b"<html>404</html>", images[7][:60]
+    pq.write_table(table.set_column(table.schema.get_field_index("image"), "image", [images]), files[1])
+    pq.write_table(table.slice(0, 0), tmp_path / "pool" / "empty.parquet")
+    (tmp_path / "pool" / "zero.parquet").write_bytes(b"")
+    tree["pool"]["path"] = str(tmp_path / "pool")
+    code, said, _ = attempt(tree, tmp_path)
+    assert code == 3
+    assert "3 of 600 items and 2 whole files could not be read" in said
+    found = [pq.read_table(part).to_pylist() for part in Path(tree["workspace"]).glob("quarantine/*.parquet")]
+    rows = {row["id"] or row["shard"]: row["error_code"] for rows in found for row in rows}
+    assert rows == {
+        "digit-0305": "empty",
+        "digit-0306": "not_an_image",
+        "digit-0307": rows["digit-0307"],
+        "empty.parquet": "empty",
+        "zero.parquet": "unreadable",
+    }
+    assert rows["digit-0307"] in ("cut", "decode_failed")
+    labels = [pq.read_table(part) for part in Path(tree["workspace"]).glob("labels/*.parquet")]
+    ids = [name for part in labels for name in part.column("id").to_pylist()]
+    assert len(ids) == len(set(ids)) == 597
+
+
+def test_duplicate_ids_are_named(tree: dict[str, Any], digits: Path, tmp_path: Path) -> None:
+    files = copy_pool(digits, tmp_path / "pool")
+    table = pq.read_table(files[1])
+    ids = table.column("id").to_pylist()
+    ids[10] = "digit-0003"
+    pq.write_table(table.set_column(0, "id", [ids]), files[1])
+    tree["pool"]["path"] = str(tmp_path / "pool")
+    code, said, _ = attempt(tree, tmp_path)
+    assert code == 2
+    assert "the id 'digit-0003' stands there twice (digits-0.parquet, row 3 and digits-1.parquet, row 10)" in said
+
+
+def test_another_config_on_the_same_workspace(tree: dict[str, Any], tmp_path: Path) -> None:
+    Path(tree["workspace"]).mkdir()
+    toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
+    assert raylabel("embed", toml).returncode == 0
+    code, said, _ = attempt({**tree, "seed": 1}, tmp_path)
+    assert code == 2
+    assert "this workspace was made with other settings" in said
+
+
+def test_pixels_survive_the_pool(digits: Path) -> None:
+    """The demo's PNGs hold the digits themselves: the mean brightness of each follows the original's."""
+    from sklearn.datasets import load_digits
+
+    original = load_digits().images[:300].mean(axis=(1, 2)) * 255 / 16
+    from io import BytesIO
+
+    from PIL import Image
+
+    images = pq.read_table(digits / "digits-0.parquet").column("image").to_pylist()
+    written = np.array([np.asarray(Image.open(BytesIO(data))).mean() for data in images])
+    assert np.abs(written - original).max() < 8
+    assert pa.types.is_binary(pq.read_schema(digits / "digits-0.parquet").field("image").type)

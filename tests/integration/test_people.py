@@ -1,0 +1,126 @@
+"""People answer through files: out with `export`, back with `import`, and the run goes on."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from campaigns import raylabel, write_toml
+from PIL import Image
+
+from raylabel.config import Config
+from raylabel.demo import DIGITS, write_pool
+
+
+def fill_in(sheet: Path, truth: dict[str, str], *, leave_out: int = 0) -> int:
+    """Answer a sheet as a person would; the last `leave_out` rows stay open."""
+    with sheet.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows[: len(rows) - leave_out]:
+        row["label"], row["annotator"] = truth[row["id"]], "anna"
+    with sheet.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return len(rows)
+
+
+@pytest.fixture
+def campaign(tmp_path: Path, ray_session: str) -> tuple[Path, dict[str, str]]:
+    """A campaign on all digits that asks people; its TOML and the truth."""
+    truth = write_pool(tmp_path / "pool")
+    config = Config.model_validate(
+        {
+            "workspace": str(tmp_path / "workspace"),
+            "classes": DIGITS,
+            "pool": {"path": str(tmp_path / "pool")},
+            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
+            "budget": {"train_answers": 120, "audit_answers": 200, "rounds": 2},
+            "acceptance": {"max_error": 0.1},
+            "compute": {"address": ray_session},
+        }
+    )
+    return write_toml(config, tmp_path / "campaign.toml"), truth
+
+
+def test_a_whole_campaign(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    toml, truth = campaign
+    sheet = tmp_path / "questions.csv"
+    first = raylabel("run", toml)
+    assert first.returncode == 10, first.stderr
+    assert "round 0 waits for 260 of 260 answers" in first.stderr
+    assert raylabel("export", toml, sheet).returncode == 0
+    header = sheet.read_text().splitlines()[0]
+    assert header == "id,image,label,kind,annotator,comment"
+    with sheet.open(newline="") as file:
+        picture = next(csv.DictReader(file))["image"]
+    assert Image.open(picture).size == (16, 16)
+    assert fill_in(sheet, truth, leave_out=3) == 260
+    imported = raylabel("import", toml, sheet)
+    assert "257 answers" in imported.stdout and "257 of them new; 3 rows still without" in imported.stdout
+    again = raylabel("import", toml, sheet)
+    assert "0 of them new" in again.stdout
+    assert "round 0 waits for 3 of 260 answers" in raylabel("run", toml).stderr
+    for number, expected in enumerate((3, 60)):
+        assert raylabel("export", toml, sheet).returncode == 0
+        assert fill_in(sheet, truth) == expected
+        assert raylabel("import", toml, sheet).returncode == 0
+        done = raylabel("run", toml, "--json")
+        assert done.returncode == (10 if number == 0 else 0), done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["labels"]["num_human"] == 320
+    assert report["stopped"] == "budget used up"
+    out = tmp_path / "labels.parquet"
+    assert raylabel("export", toml, out, "--what", "labels").returncode == 0
+    labels = pq.read_table(out).to_pylist()
+    assert sorted(row["id"] for row in labels) == sorted(truth)
+    assert all(row["label"] == truth[row["id"]] for row in labels if row["source"] == "human")
+    told = raylabel("status", toml)
+    assert "2 of at most 2 rounds done" in told.stdout
+    assert "done: 320 labeled by people" in told.stdout
+
+
+def test_single_stages(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    toml, truth = campaign
+    sheet = tmp_path / "questions.jsonl"
+    workspace = tmp_path / "workspace"
+    assert raylabel("embed", toml).returncode == 0
+    assert list(workspace.glob("embeddings/*.json")) and not list(workspace.glob("rounds/*/shortlist.json"))
+    assert raylabel("select", toml).returncode == 0
+    assert list(workspace.glob("rounds/0000/shortlist.json"))
+    assert raylabel("train", toml).returncode == 10
+    assert raylabel("export", toml, sheet).returncode == 0
+    rows = [json.loads(line) for line in sheet.read_text().splitlines()]
+    assert set(rows[0]) == {"id", "image", "label", "kind", "annotator", "comment"}
+    sheet.write_text("".join(json.dumps({**row, "label": truth[row["id"]]}) + "\n" for row in rows))
+    assert raylabel("import", toml, sheet).returncode == 0
+    assert raylabel("train", toml).returncode == 0
+    assert list(workspace.glob("rounds/0000/model.json")) and not list(workspace.glob("rounds/0000/verdict.json"))
+    assert raylabel("accept", toml).returncode == 0
+    assert list(workspace.glob("rounds/0000/round.json")) and not list(workspace.glob("rounds/0001/*.json"))
+
+
+def test_wrong_sheet(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    toml, truth = campaign
+    sheet = tmp_path / "questions.csv"
+    assert raylabel("run", toml).returncode == 10
+    assert raylabel("export", toml, sheet).returncode == 0
+    fill_in(sheet, {**truth, **dict.fromkeys(truth, "fourr")})
+    done = raylabel("import", toml, sheet)
+    assert done.returncode == 2
+    assert "line 2: unknown class 'fourr': did you mean four" in done.stderr
+    assert "Nothing of the file was taken" in done.stderr
+    assert "waits for 260 of 260" in raylabel("run", toml).stderr
+
+
+def test_second_driver(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    """While one driver holds the workspace, another is sent away."""
+    from raylabel.workspace import Store, hold
+
+    toml, _ = campaign
+    with hold(Store(str(tmp_path / "workspace"))):
+        done = raylabel("run", toml)
+    assert done.returncode == 5
+    assert "another driver holds it" in done.stderr
