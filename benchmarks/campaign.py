@@ -84,16 +84,14 @@ def main() -> None:
     for facts in report["rounds"]:
         low, high = facts["audit_sample"]["accuracy_interval"]
         certified = f"{facts['num_auto']:,}" if facts["verdict"] == "certificate" else "none"
-        outcome.rows.append(
-            (str(facts["round"]), f"{facts['num_answers']:,}", f"{low:.1%} to {high:.1%}", certified)
-        )
+        outcome.rows.append((str(facts["round"]), f"{facts['num_answers']:,}", f"{low:.1%} to {high:.1%}", certified))
     counts = compare(config)
     error = counts["wrong_auto"] / counts["auto"] if counts["auto"] else 0.0
     coverage = (counts["auto"] + counts["human"]) / counts["items"]
     outcome.notes = [
-        f"{counts['items']:,} images, every id once: {counts['human']:,} labeled by people, {counts['auto']:,} by machine "
-        f"(coverage {coverage:.1%}), {error:.2%} of the machine's labels truly wrong, {config.acceptance.max_error:.0%} "
-        f"promised. {minutes:.1f} min, with whatever the workspace held before.",
+        f"{counts['items']:,} images, every id once: {counts['human']:,} labeled by people, "
+        f"{counts['auto']:,} by machine (coverage {coverage:.1%}), {error:.2%} of the machine's labels truly wrong, "
+        f"{config.acceptance.max_error:.0%} promised. {minutes:.1f} min, with whatever the workspace held before.",
         report["labels"]["sentence"],
     ]
     outcome.ratios = {"true_error_over_promised": round(error / config.acceptance.max_error, 3)}

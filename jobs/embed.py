@@ -1,4 +1,7 @@
-"""Embed a campaign's pool as a Ray job, and stop: `ray job submit --working-dir . -- python jobs/embed.py campaign.toml`."""
+"""Embed a campaign's pool as a Ray job.
+
+`ray job submit --working-dir . -- python jobs/embed.py campaign.toml`.
+"""
 
 import sys
 

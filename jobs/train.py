@@ -1,4 +1,7 @@
-"""Fit the due round's model as a Ray job, and stop: `ray job submit --working-dir . -- python jobs/train.py campaign.toml`."""
+"""Fit the due round's model as a Ray job.
+
+`ray job submit --working-dir . -- python jobs/train.py campaign.toml`.
+"""
 
 import sys
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raylabel import __version__, runtime
+from raylabel import runtime
 from raylabel.acceptance import smallest_audit
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError, UnknownName
@@ -146,7 +146,7 @@ def open_campaign(config: Config) -> Campaign:
     check_audit(config)
     store = Store(config.workspace)
     profile = resolve_profile(config)
-    mine = {"raylabel": __version__, "config": config.model_dump(mode="json"), "profile": asdict(profile)}
+    mine = {"raylabel": version("raylabel"), "config": config.model_dump(mode="json"), "profile": asdict(profile)}
     if not store.create("campaign.json", json.dumps(mine, indent=1).encode()):
         _compare(_stored(store), mine, where=store.uri("campaign.json"))
     return Campaign(config, store, profile, _fingerprint(mine))

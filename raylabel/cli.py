@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from raylabel import __version__
+import raylabel
 from raylabel.config import Config, load
 from raylabel.errors import QuarantineOverLimit, RaylabelError
 
@@ -56,7 +56,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        typer.echo(f"raylabel {__version__}")
+        typer.echo(f"raylabel {raylabel.__version__}")
         raise typer.Exit
 
 
@@ -115,7 +115,7 @@ def run(config: ConfigPath, sets: Sets = None, as_json: AsJson = False) -> None:
     from raylabel.reporting import report
 
     settings = load(config, overrides=sets or [])
-    found = _drive(settings)
+    found = raylabel.run(settings)
     assert found is not None, "a run without `until` ends with a report"
     if as_json:
         typer.echo(json.dumps(found))
@@ -130,7 +130,7 @@ def run(config: ConfigPath, sets: Sets = None, as_json: AsJson = False) -> None:
 def _stage(name: str, summary: str) -> None:
     def stage(config: ConfigPath, sets: Sets = None) -> None:
         settings = load(config, overrides=sets or [])
-        _drive(settings, until=name)
+        raylabel.run(settings, until=name)
         typer.echo(f"{name}: done; see `raylabel status {config}`")
 
     stage.__doc__ = (
@@ -211,15 +211,6 @@ def import_(
     audit = draw_audit(campaign, plan_once(campaign))
     count, new, still_open = import_answers(campaign, source, audit)
     typer.echo(f"{count:,} answers in {source}, {new:,} of them new; {still_open:,} rows still without an answer")
-
-
-def _drive(config: Config, *, until: str = "") -> dict[str, Any] | None:
-    from raylabel import loop, runtime
-    from raylabel.campaign import open_campaign
-    from raylabel.workspace import Store, hold
-
-    with hold(Store(config.workspace)) as lease, runtime.session(config.compute):
-        return loop.run(open_campaign(config), lease, until=until)
 
 
 def _check_quarantine(config: Config, pool: dict[str, Any]) -> None:

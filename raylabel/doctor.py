@@ -8,7 +8,7 @@ import uuid
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from raylabel import __version__, runtime
+from raylabel import runtime
 from raylabel.config import Compute
 from raylabel.errors import StorageError
 from raylabel.workspace import Store
@@ -25,7 +25,7 @@ def examine(place: str) -> dict[str, Any]:
     Raises:
         StorageError: the place cannot be written, or does not keep its create-only promise.
     """
-    facts: dict[str, Any] = {"raylabel": __version__, "python": platform.python_version()}
+    facts: dict[str, Any] = {"raylabel": version("raylabel"), "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             facts[name] = version(name)

@@ -10,10 +10,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from raylabel import loop, schema
-from raylabel.campaign import find_campaign, open_campaign
+from raylabel import run as drive
+from raylabel import schema
+from raylabel.campaign import find_campaign
 from raylabel.config import Config
-from raylabel.workspace import Store, hold, read_part, read_parts
+from raylabel.workspace import read_part, read_parts
 
 CLASSES = ("airplane", "automobile", "frog")
 
@@ -40,8 +41,7 @@ def settings(pool: str, workspace: str, data: Path, **sections: dict[str, Any]) 
 
 def run(config: Config) -> dict[str, Any]:
     """Run a campaign in this process, on the session that is there."""
-    with hold(Store(config.workspace)) as lease:
-        report = loop.run(open_campaign(config), lease)
+    report = drive(config)
     assert report is not None
     return report
 
@@ -74,6 +74,12 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(below)}" for key, below in value.items()) + "}"
+    return json.dumps(value)
+
+
 def write_toml(config: Config, target: Path) -> Path:
     """A config as the TOML that a user would have written."""
     lines: list[str] = []
@@ -82,8 +88,7 @@ def write_toml(config: Config, target: Path) -> Path:
         if isinstance(tree[name], dict):
             lines.append(f"[{name}]")
             for key, value in tree[name].items():
-                inline = "{" + ", ".join(f"{k} = {json.dumps(v)}" for k, v in value.items()) + "}"
-                lines.append(f"{key} = {inline if isinstance(value, dict) else json.dumps(value)}")
+                lines.append(f"{key} = {_toml(value)}")
         else:
             lines.append(f"{name} = {json.dumps(tree[name])}")
     target.write_text("\n".join(lines) + "\n")

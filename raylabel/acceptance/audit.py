@@ -88,8 +88,9 @@ def power(num_audit: int, *, max_error: float, alpha: float, error_rate: float, 
     _check_rates(max_error, alpha, error_rate, coverage)
     if num_audit < 0:
         raise ValueError(f"num_audit: got {num_audit}, expected at least 0")
-    num_passing = round(num_audit * coverage)
-    return float(binom.cdf(most_wrong(num_passing, max_error=max_error, alpha=alpha), num_passing, error_rate))
+    num_passing = np.array([round(num_audit * coverage)])
+    allowed = most_wrong(num_passing, max_error=max_error, alpha=alpha)
+    return float(binom.cdf(allowed, num_passing, error_rate)[0])
 
 
 def num_needed(*, max_error: float, alpha: float, error_rate: float, coverage: float, power: float = 0.8) -> int | None:

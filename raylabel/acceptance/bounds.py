@@ -80,16 +80,16 @@ def binomial_upper(num_sampled: CountArray, num_wrong: CountArray, *, alpha: flo
     return upper
 
 
-def most_wrong(num_sampled: int, *, max_error: float, alpha: float) -> int:
+def most_wrong(num_sampled: CountArray, *, max_error: float, alpha: float) -> CountArray:
     """Return how many of a sample may be wrong for the binomial bound to stay at or below `max_error`.
 
     Args:
-        num_sampled: the sample's size.
+        num_sampled: (L,) int64 sizes of samples.
         max_error: the error rate to prove.
         alpha: the level of the test.
 
     Returns:
-        The largest k with P(Binomial(num_sampled, max_error) <= k) <= alpha; -1 where even 0 is too many.
+        (L,) int64: the largest k with P(Binomial(num_sampled, max_error) <= k) <= alpha; -1 where none is.
     """
-    wrong = int(binom.ppf(alpha, num_sampled, max_error))
-    return wrong if binom.cdf(wrong, num_sampled, max_error) <= alpha else wrong - 1
+    wrong: CountArray = binom.ppf(alpha, num_sampled, max_error).astype(np.int64)
+    return wrong - (binom.cdf(wrong, num_sampled, max_error) > alpha)

@@ -19,6 +19,7 @@ from raylabel.acceptance.thresholds import start_coverage
 POWER = 0.8
 # An error rate is never read off fewer of the most confident audited items than this.
 FEWEST_FOR_A_RATE = 10
+CHANCES = np.arange(0.05, 1, 0.1)
 
 
 def estimate_needed(
@@ -55,10 +56,12 @@ def estimate_needed(
     for size in sizes.tolist():
         coverage = start_coverage(size, num_clean=clean, max_error=max_error, promise=promise)
         rank = min(max(round(coverage * num_audit), FEWEST_FOR_A_RATE), len(error_rates))
-        passing, rate = round(coverage * size), float(error_rates[rank - 1])
-        # Of the whole audit, those that are wrong and pass.
-        trials, rate = (passing, rate) if promise == "auto" else (size, rate * coverage)
-        if binom.cdf(most_wrong(trials, max_error=max_error, alpha=alpha), trials, rate) < POWER:
+        rate = float(error_rates[rank - 1])
+        # Where the first threshold passes as many as it may happen to; of "whole" all trials count.
+        trials = binom.ppf(CHANCES, size, coverage) if promise == "auto" else np.array([size])
+        rate = rate if promise == "auto" else rate * coverage
+        allowed = most_wrong(trials, max_error=max_error, alpha=alpha)
+        if binom.cdf(allowed, trials, rate).mean() < POWER:
             continue
         needed = size if num_pool is None else widened_for_pool(size, num_pool=num_pool, alpha=alpha)
         return None if needed is None or needed > most else needed

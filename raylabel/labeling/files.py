@@ -8,12 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from raylabel import schema
 from raylabel.campaign import Campaign, folder
@@ -50,14 +51,19 @@ def export_shortlist(campaign: Campaign, plan: Plan, target: Path) -> tuple[int,
 
     Returns:
         The round and how many items were written.
+
+    Raises:
+        RaylabelError: no round has asked yet, or the file cannot be written.
     """
+    if target.suffix not in (".csv", ".jsonl"):
+        raise RaylabelError(f"{target}: expected a name that ends in .csv or .jsonl")
+    if not target.parent.is_dir():
+        raise RaylabelError(f"{target}: there is no folder {target.parent}; make it or choose another")
     number, items = newest_shortlist(campaign)
     answered = consensus(collect(campaign, number), campaign.config.classes)
     items = [item for item in items if item["id"] not in answered]
     images = _images(campaign, plan, items, target)
     rows = [dict.fromkeys(COLUMNS, "") | {"id": i["id"], "image": images[i["row"]]} for i in items]
-    if target.suffix not in (".csv", ".jsonl"):
-        raise RaylabelError(f"{target}: expected a name that ends in .csv or .jsonl")
     with target.open("w", encoding="utf-8", newline="") as file:
         if target.suffix == ".csv":
             writer = csv.DictWriter(file, COLUMNS)
@@ -72,7 +78,7 @@ def _images(campaign: Campaign, plan: Plan, items: list[dict[str, Any]], target:
     if plan.kind == "folder":
         return {item["row"]: f"{plan.root}/{item['id']}" for item in items}
     place = target.with_suffix("").with_name(f"{target.stem}_images")
-    place.mkdir(parents=True, exist_ok=True)
+    place.mkdir(exist_ok=True)
     position = {item["row"]: item["position"] for item in items}
     names: dict[int, str] = {}
     for shard, rows in plan.by_shard(list(position)):
@@ -84,9 +90,11 @@ def _images(campaign: Campaign, plan: Plan, items: list[dict[str, Any]], target:
 
 
 def _thumbnail(data: bytes | None, target: Path) -> None:
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data or b"")))
+    from raylabel.pool.decode import _rgb  # people see the colours that the model sees; torch is imported only here
+
+    image = _rgb(Image.open(io.BytesIO(data or b"")))
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    image.convert("RGB").save(target, quality=90)
+    image.save(target, quality=90)
 
 
 def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, int, int]:
@@ -104,7 +112,7 @@ def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, 
     asked = _asked(campaign, audit)
     index = {name: position for position, name in enumerate(campaign.config.classes)}
     answers: list[Answer] = []
-    seen: dict[tuple[str, str], tuple[int, str]] = {}
+    seen: dict[tuple[str, ...], tuple[int, tuple[str, ...]]] = {}
     num_open = 0
     for line, row in _rows(source):
         where = f"{source}, line {line}"
@@ -112,15 +120,29 @@ def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, 
         if answer is None:
             num_open += 1
             continue
-        said = f"{answer.kind} {answer.label or ''}".strip()
-        before = seen.setdefault((answer.id, answer.annotator), (line, said))
-        if before[1] != said and answer.kind != "retract":
-            raise AnswersError(
-                f"{where}: {answer.annotator or 'the annotator'} says {said!r} of {answer.id}, but {before[1]!r} on "
-                f"line {before[0]}; keep one of them. Nothing of the file was taken"
-            )
+        _check_against(seen, answer, line, where=where)
         answers.append(answer)
     return len(answers), append(campaign, answers), num_open
+
+
+def _check_against(
+    seen: dict[tuple[str, ...], tuple[int, tuple[str, ...]]], answer: Answer, line: int, *, where: str
+) -> None:
+    """Refuse an answer that contradicts an earlier line of its file, or takes that line's answer_id."""
+    said = f"{answer.kind} {answer.label or ''}".strip()
+    earlier, before = seen.setdefault((answer.id, answer.annotator), (line, (said,)))
+    if before != (said,) and answer.kind != "retract":
+        raise AnswersError(
+            f"{where}: {answer.annotator or 'the annotator'} says {said!r} of {answer.id}, but {before[0]!r} on "
+            f"line {earlier}; keep one of them. Nothing of the file was taken"
+        )
+    whole = (answer.id, answer.annotator, said)
+    earlier, before = seen.setdefault((answer.key(),), (line, whole))
+    if before != whole:
+        raise AnswersError(
+            f"{where}: answer_id {answer.answer_id!r} is that of line {earlier}, which says something else; every "
+            "answer needs an id of its own. Nothing of the file was taken"
+        )
 
 
 def _asked(campaign: Campaign, audit: Rows) -> dict[str, tuple[int, str]]:
@@ -138,8 +160,8 @@ def _asked(campaign: Campaign, audit: Rows) -> dict[str, tuple[int, str]]:
 def _answer(
     row: dict[str, Any], asked: dict[str, tuple[int, str]], index: dict[str, int], *, where: str
 ) -> Answer | None:
-    name, label = str(row.get("id") or ""), str(row.get("label") or "").strip()
-    kind = str(row.get("kind") or "").strip() or ("label" if label else "")
+    name, label = _text(row.get("id")), _text(row.get("label")).strip()
+    kind = _text(row.get("kind")).strip() or ("label" if label else "")
     if name not in asked:
         near = UnknownName("id", name, asked) if len(asked) < 10_000 else f"unknown id {name!r}"
         raise AnswersError(f"{where}: {near}: no round has asked about it. Nothing of the file was taken")
@@ -157,15 +179,32 @@ def _answer(
         id=name,
         kind=kind,  # type: ignore[arg-type]  # checked against schema.ANSWER_KINDS above
         label=label if kind == "label" else None,
-        annotator=str(row.get("annotator") or ""),
+        annotator=_text(row.get("annotator")),
         answered_at=_time(row.get("answered_at"), where=where),
         round=number,
         purpose=purpose,
         source="file",
-        seconds=float(row["seconds"]) if row.get("seconds") else None,
-        comment=str(row["comment"]) if row.get("comment") else None,
-        answer_id=str(row.get("answer_id") or ""),
+        seconds=_seconds(_text(row.get("seconds")), where=where),
+        comment=_text(row.get("comment")) or None,
+        answer_id=_text(row.get("answer_id")),
     )
+
+
+def _text(value: Any) -> str:
+    """A field as its text; JSON's 0 is a text, null is none."""
+    return "" if value is None else str(value)
+
+
+def _seconds(text: str, *, where: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise AnswersError(f"{where}: seconds {text!r} is no number of seconds. Nothing of the file was taken")
+    return found
 
 
 def _time(text: Any, *, where: str) -> datetime:
@@ -195,8 +234,15 @@ def _rows(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     yield reader.line_num, row
             else:
                 for line, text in enumerate(file, start=1):
-                    yield line, json.loads(text)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+                    found = json.loads(text)
+                    if not isinstance(found, dict):
+                        raise AnswersError(f"{source}, line {line}: expected an object with id and label")
+                    yield line, found
+    except csv.Error as error:
+        raise AnswersError(
+            f"{source}, line {reader.reader.line_num}: no CSV ({error}). Nothing of the file was taken"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
         raise AnswersError(f"{source}: cannot be read ({error}); save it as UTF-8 CSV or JSONL") from error
     except json.JSONDecodeError as error:
         raise AnswersError(f"{source}, line {line}: no JSON ({error.msg}). Nothing of the file was taken") from error

@@ -37,29 +37,22 @@ def test_the_smallest_config_has_the_documented_defaults(campaign, tmp_path):
     assert config.classes == ("cat", "dog")
     assert config.workspace == str(tmp_path / "runs/pets")
     assert config.pool.path == str(tmp_path / "photos")
-    assert (config.seed, config.budget.train_answers, config.budget.audit_answers, config.budget.rounds) == (
-        *(0, 500, 400),
-        5,
-    )
+    assert config.seed == 0
+    assert (config.budget.train_answers, config.budget.audit_answers, config.budget.rounds) == (500, 400, 5)
     assert (config.acceptance.max_error, config.acceptance.alpha, config.acceptance.promise) == (0.05, 0.05, "auto")
     assert (config.sampling.strategy, config.sampling.cold_start) == ("margin", "random")
     assert (config.labeling.labeler, config.labeling.wait) == ("files", "exit")
     assert (config.pool.format, config.pool.image_column, config.pool.id_column) == ("auto", "image", None)
-    assert (config.backbone.name, config.backbone.weights, config.backbone.image_size) == (
-        "mobilenet_v3_small",
-        "DEFAULT",
-        224,
-    )
+    assert (config.backbone.name, config.backbone.weights) == ("mobilenet_v3_small", "DEFAULT")
+    assert (config.backbone.image_size, config.backbone.fit) == (224, "crop")
 
 
 def test_every_field_of_every_section_has_its_sentence():
     for name, field in Config.model_fields.items():
         section = field.annotation
-        if name in ("workspace", "classes", "seed"):
-            assert field.description and field.description.rstrip().endswith((".", "..."))
-            continue
-        for inner, described in section.model_fields.items():
-            assert described.description, f"{name}.{inner}"
+        inner = section.model_fields if name not in ("workspace", "classes", "seed") else {name: field}
+        for key, described in inner.items():
+            assert (described.description or "").rstrip().endswith((".", "...")), f"{name}.{key}"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +116,7 @@ def test_classes_are_at_least_two_and_distinct(campaign, classes, message):
         ("budget.rounds=0", "'budget.rounds': input should be greater than or equal to 1, got 0"),
         ("acceptance.alpha=0", "'acceptance.alpha': input should be greater than 0, got 0"),
         ("acceptance.max_error=1.0", "'acceptance.max_error': input should be less than 1, got 1.0"),
-        ("acceptance.max_error=nan", "'acceptance.max_error': input should be greater than 0, got nan"),
+        ("acceptance.max_error=nan", "'acceptance.max_error': input should be less than 1, got nan"),
         ("pool.quarantine_limit=1.5", "'pool.quarantine_limit': input should be less than or equal to 1, got 1.5"),
         ("pool.format=tar", "'pool.format': input should be 'auto', 'parquet' or 'folder', got 'tar'"),
         ("seed=-1", "'seed': input should be greater than or equal to 0, got -1"),
@@ -185,7 +178,7 @@ def test_an_unknown_key_in_the_environment_is_refused(campaign, monkeypatch):
 def test_malformed_overrides_are_refused(campaign, monkeypatch):
     path = campaign(SMALLEST)
     assert refused(path, "budget.rounds") == "--set budget.rounds: expected section.key=value"
-    assert refused(path, "seed.x=1", "seed=2") == f"{path}: 'seed': input should be a valid integer, got 2" or True
+    assert refused(path, "seed.x=1") == f"{path}: 'seed': input should be a valid integer, got {{'x': 1}}"
     assert refused(path, "workspace.x=1") == "--set workspace.x=1: 'workspace' is a value, not a section"
     monkeypatch.setenv("RAYLABEL__CLASSES__X", "1")
     assert refused(path) == "RAYLABEL__CLASSES__X: 'classes' is a value, not a section"

@@ -26,8 +26,8 @@ def test_predictions():
         ("confidence", "float"),
         ("margin", "float"),
         ("entropy", "float"),
-        ("top_index", "list<element: int32>"),
-        ("top_probability", "list<element: float>"),
+        ("top_index", "list<item: int32>"),
+        ("top_probability", "list<item: float>"),
     ]
     assert schema.TOP_K == 10
 

@@ -98,7 +98,7 @@ def test_answers_that_make_no_campaign_write_nothing(tmp_path):
 
 def test_a_folder_that_is_not_there_is_a_message_not_a_traceback(tmp_path):
     target = tmp_path / "none" / "campaign.toml"
-    with pytest.raises(ConfigError, match="cannot be written .No such file or directory.; choose another place"):
+    with pytest.raises(ConfigError, match=r"cannot be written \(No such file or directory\); choose another place"):
         write_config(target, pool="p", classes="a,b", workspace="w")
 
 

@@ -1,0 +1,325 @@
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raylabel.errors import AnswersError, RaylabelError
+from raylabel.labeling.answers import Answer, append, collect, consensus
+from raylabel.labeling.files import export_shortlist, import_answers, newest_shortlist
+from raylabel.pool import Plan
+
+ASKED = [5, 44, 0, 12, 30]
+AUDIT = np.array([44, 30])
+
+
+@pytest.fixture
+def asked(tiny):
+    """A round that asks about five items, two of them of the audit."""
+    tiny.publish(0, ASKED, strategy="margin")
+    return tiny
+
+
+def write(path, rows, header=("id", "label")):
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([header, *rows])
+    return path
+
+
+def lines(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def taken(tiny):
+    """What was taken so far: (id, kind, label, annotator), sorted."""
+    rows = collect(tiny.campaign, 0).to_pylist()
+    return sorted((row["id"], row["kind"], row["label"], row["annotator"]) for row in rows)
+
+
+def refused(tiny, source, match):
+    """The file is refused with this message and nothing of it is taken."""
+    before = taken(tiny)
+    with pytest.raises(AnswersError, match=match) as caught:
+        import_answers(tiny.campaign, source, AUDIT)
+    assert str(source) in str(caught.value)
+    assert taken(tiny) == before
+
+
+def test_newest_shortlist(tiny):
+    with pytest.raises(RaylabelError, match="no shortlist yet; `raylabel run` writes the first one"):
+        newest_shortlist(tiny.campaign)
+    tiny.publish(0, [5, 6])
+    assert [item["row"] for item in newest_shortlist(tiny.campaign)[1]] == [5, 6]
+    tiny.publish(1, [9, 8, 7])
+    number, items = newest_shortlist(tiny.campaign)
+    assert number == 1
+    assert [(item["position"], item["row"]) for item in items] == [(0, 9), (1, 8), (2, 7)]
+
+
+def test_export_csv_tells_nothing_of_why_an_item_is_asked(asked, tmp_path):
+    target = tmp_path / "questions.csv"
+    assert export_shortlist(asked.campaign, asked.plan, target) == (0, 5)
+    with target.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "image", "label", "kind", "annotator", "comment"]
+    assert [row["id"] for row in rows] == [asked.ids[row] for row in ASKED]
+    assert all(row[name] == "" for row in rows for name in ("label", "kind", "annotator", "comment"))
+    for word in ("margin", "audit", "reason", "random", "score", "purpose", "strategy"):
+        assert word not in target.read_text()
+
+
+def test_export_jsonl_holds_the_same(asked, tmp_path):
+    table, text = tmp_path / "a.csv", tmp_path / "b.jsonl"
+    export_shortlist(asked.campaign, asked.plan, table)
+    assert export_shortlist(asked.campaign, asked.plan, text) == (0, 5)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [json.loads(line) for line in text.read_text().splitlines()]
+    assert [{**row, "image": ""} for row in found] == [{**row, "image": ""} for row in rows]
+
+
+def test_exported_pictures_are_those_of_the_items(asked, tmp_path):
+    target = tmp_path / "questions.jsonl"
+    export_shortlist(asked.campaign, asked.plan, target)
+    rows = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [row["image"] for row in rows] == [str(tmp_path / "questions_images" / f"{i:05d}.jpg") for i in range(5)]
+    for row, number in zip(rows, ASKED, strict=True):
+        with Image.open(row["image"]) as picture:
+            assert picture.format == "JPEG"
+            small = np.asarray(picture.convert("L").resize((8, 8))).ravel().astype(float)
+        near = ((asked.embeddings.astype(float) - small / 255) ** 2).sum(axis=1)
+        assert int(near.argmin()) == number
+
+
+def test_large_pictures_are_made_small_and_look_as_the_model_sees_them(asked, tmp_path):
+    from raylabel.labeling.files import _thumbnail
+
+    grey = np.linspace(0, 65535, 800 * 600).reshape(600, 800).astype(np.uint16)
+    clear = Image.new("RGBA", (40, 40), (200, 0, 0, 0))
+    for name, image, size, corners in (
+        ("grey", Image.fromarray(grey), (512, 384), (0, 255)),
+        ("clear", clear, (40, 40), (255, 255)),
+    ):
+        data = io.BytesIO()
+        image.save(data, "PNG")
+        _thumbnail(data.getvalue(), tmp_path / f"{name}.jpg")
+        with Image.open(tmp_path / f"{name}.jpg") as seen:
+            assert seen.size == size
+            pixels = np.asarray(seen.convert("L")).astype(int)
+        assert abs(pixels[0, 0] - corners[0]) <= 3
+        assert abs(pixels[-1, -1] - corners[1]) <= 3
+        assert name != "grey" or abs(np.median(pixels) - 127) <= 3
+
+
+def test_export_of_a_folder_pool_names_its_files(asked, tmp_path):
+    plan = Plan("s3://bucket/photos", "folder", None, asked.plan.shards)
+    target = tmp_path / "questions.csv"
+    export_shortlist(asked.campaign, plan, target)
+    with target.open(newline="") as file:
+        images = [row["image"] for row in csv.DictReader(file)]
+    assert images == [f"s3://bucket/photos/{asked.ids[row]}" for row in ASKED]
+    assert not (tmp_path / "questions_images").exists()
+
+
+def test_export_leaves_out_what_is_answered(asked, tmp_path):
+    name = asked.ids[44]
+    append(asked.campaign, [Answer(name, "label", "two", "a", datetime.now(UTC), 0, "audit", "file")])
+    assert export_shortlist(asked.campaign, asked.plan, tmp_path / "q.csv") == (0, 4)
+    assert name not in (tmp_path / "q.csv").read_text()
+
+
+@pytest.mark.parametrize("name", ["questions.xlsx", "missing/questions.csv"])
+def test_export_to_a_place_that_does_not_do(asked, tmp_path, name):
+    plan = replace(asked.plan, kind="folder")
+    with pytest.raises(RaylabelError, match=name):
+        export_shortlist(asked.campaign, plan, tmp_path / name)
+    assert list(tmp_path.glob("questions*")) == []
+
+
+def test_import_csv(asked, tmp_path):
+    header = ("id", "label", "kind", "annotator", "answered_at", "seconds", "comment", "extra")
+    five, zero = asked.ids[5], asked.ids[0]
+    rows = [
+        (five, "five", "", "eve", "2026-03-01T10:00:00+02:00", "2.5", "smudged", "?"),
+        (asked.ids[44], " zero ", "", "eve", "2026-03-01T10:00:00", "", "", ""),
+        (zero, "", "cannot_tell", "eve", "", "", "", ""),
+    ]
+    source = write(tmp_path / "a.csv", rows, header)
+    assert import_answers(asked.campaign, source, AUDIT) == (3, 3, 0)
+    found = {row["id"]: row for row in collect(asked.campaign, 0).to_pylist()}
+    first, second, third = found[five], found[asked.ids[44]], found[zero]
+    assert first["answered_at"] == datetime(2026, 3, 1, 8, tzinfo=UTC)
+    assert (first["label"], first["seconds"], first["comment"], first["purpose"]) == ("five", 2.5, "smudged", "train")
+    assert (first["source"], first["round"]) == ("file", 0)
+    assert second["answered_at"] == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert (second["label"], second["purpose"], second["seconds"], second["comment"]) == ("zero", "audit", None, None)
+    assert (third["kind"], third["label"]) == ("cannot_tell", None)
+    assert datetime.now(UTC) - third["answered_at"] < timedelta(minutes=5)
+
+
+def test_exported_sheet_comes_back(asked, tmp_path):
+    for suffix in (".csv", ".jsonl"):
+        target = tmp_path / f"sheet{suffix}"
+        export_shortlist(asked.campaign, asked.plan, target)
+        assert import_answers(asked.campaign, target, AUDIT) == (0, 0, 5)
+    with (tmp_path / "sheet.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[1]["label"], rows[3]["kind"] = "seven", "skip"
+    source = lines(tmp_path / "filled.jsonl", *rows)
+    assert import_answers(asked.campaign, source, AUDIT) == (2, 2, 3)
+    assert taken(asked) == sorted([(asked.ids[44], "label", "seven", ""), (asked.ids[12], "skip", None, "")])
+
+
+def test_importing_twice_changes_nothing(asked, tmp_path):
+    source = write(tmp_path / "a.csv", [(asked.ids[row], "three") for row in ASKED])
+    assert import_answers(asked.campaign, source, AUDIT) == (5, 5, 0)
+    before = collect(asked.campaign, 0)
+    assert import_answers(asked.campaign, source, AUDIT) == (5, 0, 0)
+    assert collect(asked.campaign, 0).equals(before)
+
+
+def test_answers_to_an_earlier_round_are_taken(asked, tmp_path):
+    asked.publish(1, [7])
+    source = write(tmp_path / "a.csv", [(asked.ids[5], "five"), (asked.ids[7], "seven")])
+    assert import_answers(asked.campaign, source, AUDIT) == (2, 2, 0)
+    assert collect(asked.campaign, 0).column("label").to_pylist() == ["five"]
+    assert collect(asked.campaign, 1).column("label").to_pylist() == ["seven"]
+
+
+def test_byte_order_mark(asked, tmp_path):
+    source = tmp_path / "excel.csv"
+    source.write_bytes(b"\xef\xbb\xbfid,label\r\n" + f"{asked.ids[5]},five\r\n".encode())
+    assert import_answers(asked.campaign, source, AUDIT) == (1, 1, 0)
+    source = tmp_path / "marked.jsonl"
+    source.write_bytes(b"\xef\xbb\xbf" + json.dumps({"id": asked.ids[0], "label": "zero"}).encode() + b"\n")
+    assert import_answers(asked.campaign, source, AUDIT) == (1, 1, 0)
+    assert taken(asked) == sorted([(asked.ids[5], "label", "five", ""), (asked.ids[0], "label", "zero", "")])
+
+
+def test_rows_without_a_label_are_open_questions(asked, tmp_path):
+    source = write(tmp_path / "a.csv", [(asked.ids[5], ""), (asked.ids[44], "  "), (asked.ids[0], "zero")])
+    assert import_answers(asked.campaign, source, AUDIT) == (1, 1, 2)
+    source = lines(tmp_path / "a.jsonl", {"id": asked.ids[5], "label": None}, {"id": asked.ids[44]})
+    assert import_answers(asked.campaign, source, AUDIT) == (0, 0, 2)
+    assert taken(asked) == [(asked.ids[0], "label", "zero", "")]
+
+
+def test_numbers_in_jsonl_are_their_digits(begin, tmp_path):
+    """Class names such as "0" come back from other tools as numbers; a zero is a label, not an open question."""
+    tiny = begin(classes=[str(index) for index in range(10)])
+    tiny.publish(0, ASKED)
+    source = lines(tmp_path / "a.jsonl", {"id": tiny.ids[0], "label": 0}, {"id": tiny.ids[5], "label": 5})
+    assert import_answers(tiny.campaign, source, AUDIT) == (2, 2, 0)
+    assert taken(tiny) == sorted([(tiny.ids[0], "label", "0", ""), (tiny.ids[5], "label", "5", "")])
+
+
+def test_unknown_class(asked, tmp_path):
+    rows = [(asked.ids[5], "five"), (asked.ids[44], "fourr")]
+    message = r"line 3: unknown class 'fourr': did you mean four\?.*Nothing of the file was taken"
+    refused(asked, write(tmp_path / "a.csv", rows), message)
+
+
+def test_unknown_id(asked, tmp_path):
+    rows = [(asked.ids[5], "five"), ("digit-5", "five")]
+    refused(asked, write(tmp_path / "a.csv", rows), r"line 3: unknown id 'digit-5': did you mean digit-.*was taken")
+    never = asked.ids[59]
+    refused(asked, lines(tmp_path / "a.jsonl", {"id": never, "label": "five"}), f"line 1: unknown id '{never}'")
+    refused(asked, lines(tmp_path / "b.jsonl", {"label": "five"}), "line 1: unknown id ''")
+
+
+def test_unknown_kind(asked, tmp_path):
+    source = write(tmp_path / "a.csv", [(asked.ids[5], "", "skipp")], ("id", "label", "kind"))
+    refused(asked, source, r"line 2: unknown kind 'skipp': did you mean skip\?")
+
+
+def test_half_written_last_line(asked, tmp_path):
+    text = f"id,image,label\n{asked.ids[5]},a.jpg,five\n{asked.ids[44]},b.j"
+    source = tmp_path / "a.csv"
+    source.write_text(text)
+    refused(asked, source, r"line 3: too few columns; is the file cut off\?")
+    source.write_text(f'id,label,comment\n{asked.ids[5]},five,ok\n{asked.ids[44]},four,"half')
+    refused(asked, source, "line 3")
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps({"id": asked.ids[5], "label": "five"}) + '\n{"id": "digit')
+    refused(asked, source, r"line 2: no JSON .*Nothing of the file was taken")
+
+
+def test_broken_line_in_the_middle_of_jsonl(asked, tmp_path):
+    row = json.dumps({"id": asked.ids[5], "label": "five"})
+    source = tmp_path / "a.jsonl"
+    source.write_text(f"{row}\n{{'id': 1}}\n{row}\n")
+    refused(asked, source, "line 2: no JSON")
+
+
+@pytest.mark.parametrize("row", [5, None, ["digit-00", "zero"], "digit-00"])
+def test_jsonl_line_that_is_no_object(asked, tmp_path, row):
+    source = lines(tmp_path / "a.jsonl", {"id": asked.ids[5], "label": "five"}, row)
+    refused(asked, source, "line 2: .*expected an object")
+
+
+@pytest.mark.parametrize("value", ["soon", "nan", "-1"])
+def test_seconds_that_are_no_number(asked, tmp_path, value):
+    rows = [(asked.ids[5], "five", "1.5"), (asked.ids[44], "four", value)]
+    source = write(tmp_path / "a.csv", rows, ("id", "label", "seconds"))
+    refused(asked, source, f"line 3: seconds '{value}'")
+
+
+def test_time_that_is_none(asked, tmp_path):
+    source = write(tmp_path / "a.csv", [(asked.ids[5], "five", "yesterday")], ("id", "label", "answered_at"))
+    refused(asked, source, "line 2: answered_at 'yesterday' is no ISO 8601 time")
+
+
+def test_conflicting_rows(asked, tmp_path):
+    name = asked.ids[5]
+    source = write(tmp_path / "a.csv", [(name, "five"), (asked.ids[44], "four"), (name, "six")])
+    refused(asked, source, f"line 4: the annotator says 'label six' of {name}, but 'label five' on line 2; keep one")
+    header = ("id", "label", "kind", "annotator")
+    source = write(tmp_path / "b.csv", [(name, "five", "", "eve"), (name, "", "skip", "eve")], header)
+    refused(asked, source, f"line 3: eve says 'skip' of {name}, but 'label five' on line 2")
+
+
+def test_rows_that_do_not_conflict(asked, tmp_path):
+    name, header = asked.ids[5], ("id", "label", "kind", "annotator")
+    rows = [(name, "five", "", "eve"), (name, "six", "", "adam"), (name, "five", "label", "eve")]
+    assert import_answers(asked.campaign, write(tmp_path / "a.csv", rows, header), AUDIT) == (3, 2, 0)
+    assert taken(asked) == [(name, "label", "five", "eve"), (name, "label", "six", "adam")]
+
+
+def test_answer_id_of_two_answers(asked, tmp_path):
+    """Answers are kept by their id: the second of two with the same one would be lost without a word."""
+    header = ("id", "label", "answer_id")
+    rows = [(asked.ids[5], "five", "a-1"), (asked.ids[44], "four", "a-1")]
+    refused(asked, write(tmp_path / "a.csv", rows, header), "line 3: answer_id 'a-1' is that of line 2")
+    rows = [(asked.ids[5], "five", "a-1"), (asked.ids[44], "four", "a-2"), (asked.ids[5], "five", "a-1")]
+    assert import_answers(asked.campaign, write(tmp_path / "b.csv", rows, header), AUDIT) == (3, 2, 0)
+    assert sorted(collect(asked.campaign, 0).column("answer_id").to_pylist()) == ["a-1", "a-2"]
+
+
+def test_retracting(asked, tmp_path):
+    name, header = asked.ids[5], ("id", "label", "kind")
+    import_answers(asked.campaign, write(tmp_path / "a.csv", [(name, "five", "")], header), AUDIT)
+    assert import_answers(asked.campaign, write(tmp_path / "b.csv", [(name, "", "retract")], header), AUDIT) == (1, 1, 0)
+    assert consensus(collect(asked.campaign, 0), asked.campaign.config.classes) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "match"),
+    [
+        ("a.csv", b"", "line 1: has no column 'id'"),
+        ("a.csv", b"id;label\nx;y\n", "line 1: has no column 'id'"),
+        ("a.csv", b"id,class\nx,y\n", "line 1: has no column 'label'"),
+        ("a.csv", "id,label\ndigit-\xe9,zero\n".encode("latin-1"), "cannot be read .*save it as UTF-8"),
+        ("a.xlsx", b"PK", "expected a .csv or .jsonl file"),
+        ("none.csv", None, "cannot be read"),
+    ],
+)
+def test_files_that_are_no_answers(asked, tmp_path, name, content, match):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    refused(asked, tmp_path / name, match)
