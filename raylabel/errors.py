@@ -9,6 +9,7 @@
     ├── FingerprintError          2   the workspace belongs to another campaign
     ├── QuarantineOverLimit       3   done, but more items were unreadable than the config allows
     ├── StorageError              4   the store failed or filled up; run again to go on
+    ├── WorkerLost                4   a worker process or its node died too often; run again to go on
     ├── LeaseHeld                 5   another driver holds the workspace
     └── WaitingForPeople          10  the shortlist is out and its answers are not all in
 
@@ -86,6 +87,12 @@ class QuarantineOverLimit(RaylabelError):
 
 class StorageError(RaylabelError):
     """The store failed; what was committed stays, and the same command goes on."""
+
+    exit_code = 4
+
+
+class WorkerLost(RaylabelError):
+    """A worker process or its node died more often than it is tried again; what was committed stays."""
 
     exit_code = 4
 

@@ -15,10 +15,19 @@ from typing import Any, TypeVar
 import ray
 
 from raylabel.config import Compute
-from raylabel.errors import RaylabelError
+from raylabel.errors import RaylabelError, WorkerLost
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_LOST = (
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.ActorDiedError,
+    ray.exceptions.ActorUnavailableError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.ObjectLostError,
+)
 
 IN_FLIGHT = 32
 """Tasks submitted ahead of their results: bounds what the driver holds, whatever the number of shards."""
@@ -155,17 +164,24 @@ def shared(reference: Any) -> Any:
 def _result(reference: Any) -> Any:
     try:
         return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        raise cause_of(error) from None
+    except ray.exceptions.RayError as error:
+        raise cause_of(error) from error
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """The raylabel error inside an engine's error, or the error itself where there is none."""
+    """What an engine's error means: the raylabel error inside it, WorkerLost, or the error itself."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, RaylabelError) and not isinstance(seen, ray.exceptions.RayError):
             return seen
-        seen = getattr(seen, "cause", None) or seen.__cause__
+        if isinstance(seen, _LOST):
+            reason = str(seen).strip().splitlines()[0]
+            return WorkerLost(
+                f"a worker was lost and trying again did not help ({type(seen).__name__}: {reason}); "
+                "see that the machines have memory left, then run the same command again: it goes on from the last step"
+            )
+        failures = getattr(seen, "worker_failures", None)
+        seen = next(iter(failures.values())) if failures else getattr(seen, "cause", None) or seen.__cause__
     return error
 
 

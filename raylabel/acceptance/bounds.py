@@ -92,4 +92,5 @@ def most_wrong(num_sampled: CountArray, *, max_error: float, alpha: float) -> Co
         (L,) int64: the largest k with P(Binomial(num_sampled, max_error) <= k) <= alpha; -1 where none is.
     """
     wrong: CountArray = binom.ppf(alpha, num_sampled, max_error).astype(np.int64)
-    return wrong - (binom.cdf(wrong, num_sampled, max_error) > alpha)
+    too_many: BoolArray = binom.cdf(wrong, num_sampled, max_error) > alpha
+    return wrong - too_many

@@ -18,7 +18,7 @@ from raylabel.campaign import Campaign, Pieces, folder, training_answers
 from raylabel.errors import ConfigError
 from raylabel.labeling.answers import resolved_before
 from raylabel.models.heads import Head
-from raylabel.pool import Plan, Want, fetch
+from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
 from raylabel.progress import say
 from raylabel.sampling import STRATEGIES, Candidates, Labeled, TopItems, random_priority
 from raylabel.sampling import select as pick
@@ -68,7 +68,11 @@ def _draw(campaign: Campaign, plan: Plan) -> Record:
         return Record(parts={"audit": []})
     rows, probability = draw(plan.num_rows, size=size, rng=campaign.rng("audit"))
     config, store = campaign.config, campaign.store
-    ids = [item.id for item in fetch(plan, rows, pool=config.pool, store=store, want=Want(image=False))]
+    known: dict[int, str] = {}
+    for _, found in fetch_shards(plan, rows, pool=config.pool, store=store, want=Want(image=False)):
+        # Items of a shard that cannot be read stay in the draw, without a name; they leave the count with the shard.
+        known |= {} if isinstance(found, ShardUnreadable) else {item.row: item.id for item in found}
+    ids = [known.get(int(row)) for row in rows]
     columns = {
         "row": rows,
         "id": ids,

@@ -14,9 +14,9 @@ import torchvision
 from safetensors import SafetensorError
 
 from raylabel.config import Backbone
-from raylabel.errors import UnknownName, WeightsError
+from raylabel.errors import StorageError, UnknownName, WeightsError
 from raylabel.models.backbones import Encoder
-from raylabel.workspace.store import open_filesystem
+from raylabel.workspace.store import failures, open_filesystem
 
 Tensors = dict[str, torch.Tensor]
 
@@ -42,24 +42,35 @@ def read(uri: str) -> Tensors:
 
     Raises:
         WeightsError: the file is missing or holds anything but tensors.
+        StorageError: the store failed.
     """
     try:
         filesystem, path = open_filesystem(uri)
         data = filesystem.cat_file(path)
     except FileNotFoundError:
         raise WeightsError(f"{uri}: there is no such weights file; check backbone.weights") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise WeightsError(f"{uri}: cannot be read ({error.strerror}); check backbone.weights") from error
+    except failures() as error:
+        raise StorageError(f"{uri}: could not be read ({error}); run the same command again") from error
     try:
         if uri.endswith(".safetensors"):
             return safetensors.torch.load(data)
         tree = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError(
-            f"{uri}: holds something other than plain tensors ({str(error).splitlines()[0]}); "
+            f"{uri}: holds something other than plain tensors ({reason}); "
             "save the state dict alone, best as .safetensors"
         ) from error
     for wrapper in ("state_dict", "model"):
-        tree = tree.get(wrapper, tree)
-    return {str(name).removeprefix("module."): value for name, value in tree.items() if torch.is_tensor(value)}
+        if isinstance(tree, Mapping) and isinstance(tree.get(wrapper), Mapping):
+            tree = tree[wrapper]
+    named = tree.items() if isinstance(tree, Mapping) else ()
+    found = {str(name).removeprefix("module."): value for name, value in named if torch.is_tensor(value)}
+    if not found:
+        raise WeightsError(f"{uri}: holds no tensors by name; save the state dict, best as .safetensors")
+    return found
 
 
 def fit(encoder: Encoder, tensors: Mapping[str, torch.Tensor], *, source: str) -> None:
@@ -88,7 +99,7 @@ def _torchvision(backbone: Backbone) -> Tensors:
     if ":" in backbone.name or backbone.name == "tiny_cnn":
         raise UnknownName("weights", backbone.weights, ["none", "a file ending in " + ", ".join(FILE_SUFFIXES)])
     choices = torchvision.models.get_model_weights(backbone.name)
-    names = ["none", "DEFAULT", *choices.__members__]
+    names = {"none", "DEFAULT", *choices.__members__}
     if backbone.weights not in names:
         raise UnknownName(f"weights of {backbone.name}", backbone.weights, names)
     try:

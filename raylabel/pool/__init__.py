@@ -4,7 +4,7 @@
 """
 
 from raylabel.pool.plan import plan_pool, quarantine_unreadable
-from raylabel.pool.read import Batch, Item, Want, fetch, read_shard
+from raylabel.pool.read import Batch, Item, Want, fetch, fetch_shards, read_shard
 from raylabel.pool.shards import Plan, Shard, ShardUnreadable
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ShardUnreadable",
     "Want",
     "fetch",
+    "fetch_shards",
     "plan_pool",
     "quarantine_unreadable",
     "read_shard",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from raylabel import runtime
 from raylabel.config import Pool
-from raylabel.errors import StorageError
+from raylabel.errors import PoolError, StorageError
 from raylabel.pool.listing import etag_of
 from raylabel.pool.shards import Plan, Shard, ShardUnreadable
 from raylabel.workspace import Store, open_filesystem, read_part
@@ -75,27 +75,42 @@ def fetch(
     """Fetch single items by row, shard by shard, in tasks; the order is that of the rows.
 
     Raises:
-        ShardUnreadable: a shard that holds one of them cannot be read.
+        PoolError: a shard that holds one of them can no longer be read.
     """
+    for shard, found in fetch_shards(plan, rows, pool=pool, store=store, want=want):
+        if isinstance(found, ShardUnreadable):
+            raise PoolError(
+                f"{plan.root}/{shard.name}: can no longer be read ({found.code}: {found.message}); "
+                "restore the pool as it was planned, or begin another workspace"
+            )
+        yield from found
+
+
+def fetch_shards(
+    plan: Plan, rows: Sequence[int] | NDArray[np.int64], *, pool: Pool, store: Store, want: Want
+) -> Iterator[tuple[Shard, tuple[Item, ...] | ShardUnreadable]]:
+    """Fetch single items by row, in tasks; a shard that cannot be read gives its error instead of its items."""
     work = plan.by_shard(rows)
-    for items in runtime.map_tasks(_Fetch(plan.root, plan.kind, plan.id_column, pool, store, want), work):
-        yield from items
+    fetched = runtime.map_tasks(_Fetch(replace(plan, shards=(), unreadable=()), pool, store, want), work)
+    for (shard, _), found in zip(work, fetched, strict=True):
+        yield shard, found
 
 
 @dataclass(frozen=True)
 class _Fetch:
     """Fetch some rows of one shard, in a task; carries the plan's head, never its list of shards."""
 
-    root: str
-    kind: str
-    id_column: str | None
+    plan: Plan
     pool: Pool
     store: Store
     want: Want
 
-    def __call__(self, work: tuple[Shard, NDArray[np.int64]]) -> tuple[Item, ...]:
+    def __call__(self, work: tuple[Shard, NDArray[np.int64]]) -> tuple[Item, ...] | ShardUnreadable:
         shard, rows = work
-        return fetch_from(Plan(self.root, self.kind, self.id_column, ()), shard, rows, self.pool, self.store, self.want)
+        try:
+            return fetch_from(self.plan, shard, rows, self.pool, self.store, self.want)
+        except ShardUnreadable as error:
+            return error
 
 
 def fetch_from(

@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 
 from raylabel import runtime
 from raylabel.campaign import Campaign, EncoderRef, folder, training_answers
 from raylabel.pool import Plan
 from raylabel.progress import say
-from raylabel.training.worker import Work, train_worker
+from raylabel.training.work import Work
 from raylabel.workspace import Record, open_filesystem
 
 MAX_FAILURES = 3
@@ -56,6 +54,13 @@ def _work(campaign: Campaign, plan: Plan, number: int, ref: EncoderRef, items: p
 
 
 def _fit(campaign: Campaign, number: int, work: Work) -> dict[str, Any]:
+    # Ray Train brings torch with it: only a campaign that tunes its backbone waits for that.
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    from raylabel.training.worker import train_worker
+
     settings = campaign.config.training
     place = f"{folder(number)}/finetune"
     if campaign.store.is_local:
@@ -78,6 +83,9 @@ def _fit(campaign: Campaign, number: int, work: Work) -> dict[str, Any]:
             **storage,
         ),
     )
-    metrics = trainer.fit().metrics
+    try:
+        metrics = trainer.fit().metrics
+    except TrainingFailedError as error:
+        raise runtime.cause_of(error) from error
     assert metrics is not None, "the worker reports metrics with every checkpoint"
     return {name: metrics[name] for name in ("digest", "dim", "loss", "epoch", "world_size")}

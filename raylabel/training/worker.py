@@ -3,46 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray.train
 import torch
-from numpy.typing import NDArray
 from ray.train.torch import get_device, prepare_model
 from torch import nn
 
-from raylabel.campaign import Campaign, EncoderRef
+from raylabel.campaign import EncoderRef
+from raylabel.errors import PoolError
 from raylabel.models import backbones, weights
-from raylabel.pool import Plan, Shard, Want
-from raylabel.pool.decode import decode
+from raylabel.pool import ShardUnreadable, Want
+from raylabel.pool.decode import Undecodable, decode
 from raylabel.pool.read import fetch_from
+from raylabel.training.work import Work
 
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a fine-tune needs; the same for every worker.
-
-    Args:
-        campaign: settings and workspace.
-        plan: the pool's plan without its list of shards.
-        shards: shards that hold training items, with their rows.
-        labels: class index of each row.
-        ref: the backbone to start from.
-        seed: of the head's first weights and the order of the images.
-    """
-
-    campaign: Campaign
-    plan: Plan
-    shards: tuple[tuple[Shard, NDArray[np.int64]], ...]
-    labels: Mapping[int, int]
-    ref: EncoderRef
-    seed: int
 
 
 class Tuned(nn.Module):
@@ -107,9 +85,16 @@ def _images(work: Work) -> tuple[torch.Tensor, torch.Tensor]:
     config = work.campaign.config
     pixels, labels = [], []
     for shard, rows in work.shards:
-        for item in fetch_from(work.plan, shard, rows, config.pool, work.campaign.store, Want()):
-            pixels.append(torch.from_numpy(decode(item.image, config.backbone, max_pixels=config.pool.max_pixels)))
-            labels.append(work.labels[item.row])
+        try:
+            for item in fetch_from(work.plan, shard, rows, config.pool, work.campaign.store, Want()):
+                found = decode(item.image, config.backbone, max_pixels=config.pool.max_pixels)
+                pixels.append(torch.from_numpy(found))
+                labels.append(work.labels[item.row])
+        except (ShardUnreadable, Undecodable) as error:
+            raise PoolError(
+                f"{shard.name}: an answered image in it can no longer be read ({error.code}: {error.message}); "
+                "restore the pool as it was planned"
+            ) from error
     return torch.stack(pixels), torch.tensor(labels)
 
 

@@ -93,7 +93,9 @@ def digit_pool(digits, tmp_path_factory) -> Path:
         images = []
         for flat in pixels[start:end]:
             data = io.BytesIO()
-            Image.fromarray((flat.astype(float).reshape(8, 8) * 255).astype(np.uint8)).resize((16, 16)).save(data, "PNG")
+            Image.fromarray((flat.astype(float).reshape(8, 8) * 255).astype(np.uint8)).resize((16, 16)).save(
+                data, "PNG"
+            )
             images.append(data.getvalue())
         labels = [DIGITS[index] for index in truth[start:end]]
         table = pa.table({"id": list(ids[start:end]), "image": images, "label": labels})

@@ -17,6 +17,7 @@ EXIT_CODES = {
     "FingerprintError": 2,
     "QuarantineOverLimit": 3,
     "StorageError": 4,
+    "WorkerLost": 4,
     "LeaseHeld": 5,
     "WaitingForPeople": 10,
 }

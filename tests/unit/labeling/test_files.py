@@ -304,7 +304,11 @@ def test_answer_id_of_two_answers(asked, tmp_path):
 def test_retracting(asked, tmp_path):
     name, header = asked.ids[5], ("id", "label", "kind")
     import_answers(asked.campaign, write(tmp_path / "a.csv", [(name, "five", "")], header), AUDIT)
-    assert import_answers(asked.campaign, write(tmp_path / "b.csv", [(name, "", "retract")], header), AUDIT) == (1, 1, 0)
+    assert import_answers(asked.campaign, write(tmp_path / "b.csv", [(name, "", "retract")], header), AUDIT) == (
+        1,
+        1,
+        0,
+    )
     assert consensus(collect(asked.campaign, 0), asked.campaign.config.classes) == {}
 
 

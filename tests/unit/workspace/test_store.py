@@ -163,7 +163,7 @@ def test_a_bucket_that_is_not_there_is_a_storage_error(s3_server):
 
 
 def test_a_place_that_nothing_serves_is_a_config_error():
-    with pytest.raises(ConfigError, match="^foo://x/a: Protocol not known: foo; give a local path or an s3:// URI$"):
+    with pytest.raises(ConfigError, match=r"^foo://x/a: Protocol not known: foo; give a local path or an s3:// URI$"):
         Store("foo://x").read("a")
 
 

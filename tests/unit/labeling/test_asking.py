@@ -1,0 +1,99 @@
+import threading
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from raylabel import schema
+from raylabel.demo import DIGITS
+from raylabel.errors import WaitingForPeople
+from raylabel.labeling.answers import Answer, append, resolved_before
+from raylabel.labeling.asking import ask
+from raylabel.workspace import read_parts
+
+ROWS = [8, 3, 50, 21]
+AUDIT = np.array([3, 50])
+
+
+def say(tiny, row, label, kind="label", annotator="eve"):
+    name = tiny.ids[row]
+    append(tiny.campaign, [Answer(name, kind, label, annotator, datetime.now(UTC), 0, "train", "file")])
+
+
+def resolved(tiny, record):
+    table = read_parts(tiny.campaign.store, record.parts["resolved"], schema=schema.RESOLVED)
+    return {row["row"]: (row["id"], row["purpose"], row["label_index"]) for row in table.to_pylist()}
+
+
+def test_oracle_answers_at_once(ray_session, tiny):
+    record = ask(tiny.campaign, tiny.plan, 0, tiny.publish(0, ROWS), AUDIT)
+    assert resolved(tiny, record) == {
+        row: (tiny.ids[row], "audit" if row in (3, 50) else "train", tiny.truth[row]) for row in ROWS
+    }
+    assert record.facts["num_answered"] == 4
+
+
+def test_exit_while_answers_are_missing(begin):
+    tiny = begin(labeling={"labeler": "files"})
+    shortlist = tiny.publish(0, ROWS)
+    say(tiny, 8, "eight")
+    with pytest.raises(WaitingForPeople, match=r"round 0 waits for 3 of 4 answers: .*export.*import") as caught:
+        ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)
+    assert caught.value.exit_code == 10
+    assert tiny.campaign.records.find("rounds/0000/answered") is None
+
+
+def test_files_round_by_hand(begin):
+    """One answer of each kind; what nobody could tell is resolved too, as -1."""
+    tiny = begin(labeling={"labeler": "files"})
+    shortlist = tiny.publish(0, ROWS)
+    say(tiny, 8, "two")
+    say(tiny, 3, "seven")
+    say(tiny, 50, None, kind="cannot_tell")
+    say(tiny, 21, "one", annotator="eve")
+    say(tiny, 21, "four", annotator="adam")
+    record = ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)
+    assert resolved(tiny, record) == {
+        8: (tiny.ids[8], "train", DIGITS.index("two")),
+        3: (tiny.ids[3], "audit", DIGITS.index("seven")),
+        50: (tiny.ids[50], "audit", -1),
+        21: (tiny.ids[21], "train", -1),
+    }
+    table = resolved_before(tiny.campaign, 1)
+    assert table.schema.equals(schema.RESOLVED)
+    assert table.column("row").to_pylist() == ROWS
+
+
+def test_a_retracted_answer_is_waited_for(begin):
+    tiny = begin(labeling={"labeler": "files"})
+    shortlist = tiny.publish(0, ROWS[:1])
+    say(tiny, 8, "eight")
+    say(tiny, 8, None, kind="retract")
+    with pytest.raises(WaitingForPeople, match="waits for 1 of 1"):
+        ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)
+
+
+def test_later_answers_change_nothing(begin):
+    tiny = begin(labeling={"labeler": "files"})
+    shortlist = tiny.publish(0, ROWS[:1])
+    say(tiny, 8, "eight")
+    first = resolved(tiny, ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT))
+    say(tiny, 8, "nine")
+    assert resolved(tiny, ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)) == first
+    assert first[8][2] == 8
+
+
+def test_poll_goes_on_when_the_answers_are_there(begin, capsys):
+    tiny = begin(labeling={"labeler": "files", "wait": "poll", "poll_s": 0.02})
+    shortlist = tiny.publish(0, ROWS[:2])
+    say(tiny, 8, "eight")
+    late = threading.Timer(0.5, say, (tiny, 3, "three"))
+    began = time.monotonic()
+    late.start()
+    record = ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)
+    late.join()
+    assert time.monotonic() - began >= 0.5
+    assert resolved(tiny, record)[3] == (tiny.ids[3], "audit", 3)
+    said = capsys.readouterr().err
+    assert said.count("1 of 2 answers are missing") == 1  # many looks, one line

@@ -1,0 +1,249 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raylabel import campaign as module
+from raylabel.acceptance import smallest_audit
+from raylabel.campaign import (
+    PURPOSES,
+    Campaign,
+    EncoderRef,
+    Pieces,
+    check_audit,
+    check_strategies,
+    find_campaign,
+    folder,
+    open_campaign,
+    resolve_profile,
+    training_answers,
+)
+from raylabel.config import Config
+from raylabel.errors import ConfigError, FingerprintError, UnknownName
+from raylabel.sampling import STRATEGIES
+from raylabel.workspace import Part, Record
+
+
+def settings(workspace, **sections):
+    tree = {
+        "workspace": str(workspace),
+        "classes": ["ant", "bee"],
+        "pool": {"path": "/nowhere"},
+        "budget": {"train_answers": 10, "audit_answers": 0, "rounds": 5},
+    }
+    for name, value in sections.items():
+        tree[name] = {**tree.get(name, {}), **value} if isinstance(value, dict) else value
+    return Config.model_validate(tree)
+
+
+def test_same_config_has_the_same_fingerprint(ray_session, tmp_path):
+    first = open_campaign(settings(tmp_path / "a"))
+    assert open_campaign(settings(tmp_path / "a")).fingerprint == first.fingerprint
+    assert open_campaign(settings(tmp_path / "b")).fingerprint == first.fingerprint  # wherever it lies
+    assert find_campaign(settings(tmp_path / "a")) == first
+    assert len(first.fingerprint) == 64
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"classes": ["ant", "wasp"]}, "config.classes: there ['ant', 'bee'], now ['ant', 'wasp']"),
+        ({"classes": ["bee", "ant"]}, "config.classes: there ['ant', 'bee'], now ['bee', 'ant']"),
+        ({"seed": 7}, "config.seed: there 0, now 7"),
+        (
+            {"backbone": {"name": "tiny_cnn"}},
+            "config.backbone.name: there 'mobilenet_v3_small', now 'tiny_cnn'",
+        ),
+        ({"pool": {"path": "/other"}}, "config.pool.path: there '/nowhere', now '/other'"),
+        ({"compute": {"batch_size": 8}}, "config.compute.batch_size: there 32, now 8"),
+        ({"backbone": {"options": {"depth": 3}}}, "config.backbone.options.depth: there None, now 3"),
+    ],
+)
+def test_another_campaign_is_refused(ray_session, tmp_path, changed, line):
+    before = open_campaign(settings(tmp_path)).fingerprint
+    for reopen in (open_campaign, find_campaign):
+        with pytest.raises(FingerprintError, match="made with other settings") as caught:
+            reopen(settings(tmp_path, **changed))
+        assert f"  {line}" in str(caught.value).splitlines()
+        assert "set them back to go on with it, or choose another workspace" in str(caught.value)
+        assert str(tmp_path / "campaign.json") in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert open_campaign(settings(tmp_path)).fingerprint == before
+
+
+def test_every_difference_is_named_and_nothing_else(ray_session, tmp_path):
+    open_campaign(settings(tmp_path))
+    with pytest.raises(FingerprintError) as caught:
+        open_campaign(settings(tmp_path, seed=1, budget={"rounds": 2}))
+    named = [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:-1]]
+    assert named == ["config.budget.rounds", "config.seed"]
+
+
+def test_settings_that_change_no_result_may_change(ray_session, tmp_path):
+    first = open_campaign(settings(tmp_path))
+    others = settings(
+        tmp_path,
+        labeling={"wait": "poll", "poll_s": 1.0},
+        compute={"workers": 2, "device": "cpu"},
+        pool={"quarantine_limit": 0.5},
+    )
+    again = open_campaign(others)
+    assert again.fingerprint == first.fingerprint
+    assert again.config == others
+    assert find_campaign(others).fingerprint == first.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [("numpy", r"  profile\.versions\.numpy: there .*, now '99'"), ("raylabel", r"  raylabel: there .*, now '99'")],
+)
+def test_another_version_is_refused(ray_session, tmp_path, monkeypatch, package, line):
+    open_campaign(settings(tmp_path))
+    installed = module.version
+    monkeypatch.setattr(module, "version", lambda name: "99" if name == package else installed(name))
+    with pytest.raises(FingerprintError, match=line) as caught:
+        open_campaign(settings(tmp_path))
+    assert len(str(caught.value).splitlines()) == 3
+    assert find_campaign(settings(tmp_path)).profile.versions["numpy"] != "99"  # looking needs no engine
+
+
+def test_records_carry_the_fingerprint(ray_session, tmp_path):
+    campaign = open_campaign(settings(tmp_path))
+    campaign.records.commit("step", Record(facts={"a": 1}))
+    assert campaign.records.find("step").facts == {"a": 1}
+    assert json.loads((tmp_path / "step.json").read_text())["fingerprint"] == campaign.fingerprint
+    with pytest.raises(FingerprintError):
+        replace(campaign, fingerprint="0" * 64).records.find("step")
+
+
+def test_find_what_was_never_begun(tmp_path):
+    with pytest.raises(ConfigError, match="nothing was begun there; start with `raylabel run`"):
+        find_campaign(settings(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("place", ["strategy", "cold_start"])
+def test_unknown_strategy(tmp_path, place):
+    with pytest.raises(UnknownName, match="unknown strategy 'margn': did you mean margin"):
+        open_campaign(settings(tmp_path / "new", sampling={place: "margn"}))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_cold_start(name, tmp_path):
+    config = settings(tmp_path, sampling={"cold_start": name})
+    if name in ("random", "k_center"):
+        check_strategies(config)
+        return
+    with pytest.raises(ConfigError, match=f"'{name}' needs a model and round 0 has none; choose k_center or random"):
+        check_strategies(config)
+
+
+def test_audit_that_cannot_certify_names_the_least(tmp_path):
+    """At 5 % over one round 59 answers are the least: 0.95 ** 59 <= 0.05 < 0.95 ** 58."""
+    one = {"rounds": 1, "audit_answers": 58}
+    with pytest.raises(ConfigError, match=r"58 cannot certify at most 5\.0% wrong .*: 59 is the least"):
+        check_audit(settings(tmp_path, budget=one))
+    check_audit(settings(tmp_path, budget={**one, "audit_answers": 59}))
+    check_audit(settings(tmp_path, budget={**one, "audit_answers": 0}))
+
+
+def test_rounds_share_alpha(tmp_path):
+    least = smallest_audit(0.05, 0.05 / 5)
+    assert 0.95**least <= 0.01 < 0.95 ** (least - 1)
+    check_audit(settings(tmp_path, budget={"audit_answers": least}))
+    with pytest.raises(ConfigError, match=f"over 5 rounds, even if all agree: {least} is the least"):
+        check_audit(settings(tmp_path, budget={"audit_answers": least - 1}))
+
+
+def test_hopeless_audit_begins_nothing(tmp_path):
+    with pytest.raises(ConfigError, match="cannot certify"):
+        open_campaign(settings(tmp_path / "new", budget={"audit_answers": 5}))
+    assert not (tmp_path / "new").exists()
+
+
+def test_profile(ray_session, tmp_path):
+    found = resolve_profile(settings(tmp_path, compute={"batch_size": 7}, training={"num_workers": 3}))
+    assert (found.dtype, found.batch_size, found.threads, found.training_workers) == ("float32", 7, 1, 3)
+    assert found.versions["numpy"] == np.__version__
+    assert {"torch", "torchvision", "scikit-learn", "scipy", "pillow"} < set(found.versions)
+    assert found.device == ("cuda" if module.runtime.resources()["gpus"] else "cpu")
+
+
+def test_cuda_without_a_gpu(ray_session, tmp_path):
+    if module.runtime.resources()["gpus"]:
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ConfigError, match=r'compute\.device: "cuda", but the Ray session has no GPU'):
+        resolve_profile(settings(tmp_path, compute={"device": "cuda"}))
+
+
+def pieces():
+    return Pieces(
+        (Part("a", 3, ""), Part("b", 4, ""), Part("c", 1, "")),
+        ((0, 4), (5, 11), (20, 20)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], []),
+        ([4, 0], [("a", [0, 4])]),
+        ([5, 4], [("a", [4]), ("b", [5])]),
+        ([20, 11, 3], [("a", [3]), ("b", [11]), ("c", [20])]),
+        ([12, 19, 21], []),  # between and behind the parts
+        ([20], [("c", [20])]),
+    ],
+)
+def test_pieces_holding(rows, expected):
+    found = pieces().holding(np.array(rows, dtype=np.int64))
+    assert [(part.name, inside.tolist()) for part, inside in found] == expected
+
+
+def test_pieces_num_rows():
+    assert pieces().num_rows == 8
+    assert Pieces((), ()).num_rows == 0
+
+
+def test_training_answers(tiny):
+    table = tiny.answered(
+        [1, 2, 3, 4, 5], purpose=["train", "audit", "train", "audit", "train"], labels=[0, 3, -1, -1, 9]
+    )
+    found = training_answers(table)
+    assert found.column("row").to_pylist() == [1, 5]
+    assert found.column("label_index").to_pylist() == [0, 9]
+    assert training_answers(table.slice(0, 0)).num_rows == 0
+
+
+def test_generators_are_the_same_in_every_run_and_apart(tiny):
+    campaign = tiny.campaign
+    drawn = {
+        (seed, purpose, number): tuple(
+            replace(campaign, config=campaign.config.model_copy(update={"seed": seed}))
+            .rng(purpose, number)
+            .integers(2**62, size=2)
+        )
+        for seed in (0, 1)
+        for purpose in PURPOSES
+        for number in (0, 1, 2)
+    }
+    assert len(set(drawn.values())) == 2 * len(PURPOSES) * 3
+    assert len(set(PURPOSES.values())) == len(PURPOSES)
+    assert drawn[0, "audit", 0] == tuple(campaign.rng("audit").integers(2**62, size=2))
+    assert drawn[0, "select", 2] == tuple(np.random.default_rng([0, 3, 2]).integers(2**62, size=2))
+
+
+def test_seed_is_an_integer_of_the_same_generator(tiny):
+    assert tiny.campaign.seed("folds", 1) == int(tiny.campaign.rng("folds", 1).integers(2**31 - 1))
+    assert 0 <= tiny.campaign.seed("folds", 1) < 2**31
+    assert tiny.campaign.seed("folds", 0) != tiny.campaign.seed("folds", 1)
+    with pytest.raises(KeyError):
+        tiny.campaign.rng("whim")
+
+
+def test_names(tiny):
+    assert folder(0) == "rounds/0000"
+    assert folder(123) == "rounds/0123"
+    assert EncoderRef("abc", 8).weights == "backbones/abc.safetensors"
+    assert isinstance(tiny.campaign, Campaign)
