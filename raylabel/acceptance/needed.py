@@ -17,8 +17,6 @@ from raylabel.acceptance.checks import BoolArray, ConfidenceArray
 from raylabel.acceptance.thresholds import start_coverage
 
 POWER = 0.8
-# An error rate is never read off fewer of the most confident audited items than this.
-FEWEST_FOR_A_RATE = 10
 # The smoothing curve counts as much as so many audited items.
 CURVE_WORTH = 100
 CHANCES = np.arange(0.05, 1, 0.1)
@@ -54,12 +52,11 @@ def estimate_needed(
     num_audit = len(confidence)
     error_rates = _error_rates(confidence, correct, max_error=max_error)
     most = MOST_ANSWERS if num_pool is None else min(num_pool - 1, MOST_ANSWERS)
-    sizes = np.unique(np.geomspace(num_audit + 1, max(most, num_audit + 1), 1000).astype(np.int64))
+    sizes = np.unique(np.geomspace(num_audit + 1, max(most, num_audit + 1), 250).astype(np.int64))
     clean = float(smallest_audit(max_error, alpha))
     for size in sizes.tolist():
         coverage = start_coverage(size, num_clean=clean, max_error=max_error, promise=promise)
-        rank = min(max(round(coverage * num_audit), FEWEST_FOR_A_RATE), len(error_rates))
-        rate = float(error_rates[rank - 1])
+        rate = float(error_rates[max(round(coverage * num_audit), 1) - 1])
         # Where the first threshold passes as many as it may happen to; of "whole" all trials count.
         trials = binom.ppf(CHANCES, size, coverage) if promise == "auto" else np.array([size])
         rate = rate if promise == "auto" else rate * coverage

@@ -52,8 +52,9 @@ def build(backbone: Backbone, *, seed: int = 0) -> Encoder:
     elif backbone.name == "tiny_cnn":
         module = TinyCNN()
     elif backbone.name in known():
-        # init_weights only silences a warning of two old models; their weights are drawn here either way.
-        extra = {"init_weights": True} if backbone.name in ("googlenet", "inception_v3") else {}
+        # Two old models turn ImageNet's norm into their own, as their weights want it; init_weights silences a warning.
+        old = backbone.name in ("googlenet", "inception_v3")
+        extra = {"init_weights": True, "transform_input": True} if old else {}
         module = torchvision.models.get_model(backbone.name, weights=None, **extra)
         prefix = _cut_head(module)
     else:
@@ -69,9 +70,12 @@ def _own(backbone: Backbone) -> tuple[nn.Module, Norm, Norm]:
         made: Any = function(**backbone.options)
     except Exception as error:
         raise ConfigError(f"backbone.name: {backbone.name} failed: {type(error).__name__}: {error}") from error
-    if isinstance(made, tuple):
-        return made[0], made[1], made[2]
-    return made, backbone.mean, backbone.std
+    if isinstance(made, tuple) and len(made) < 3:
+        raise ConfigError(f"backbone.name: {backbone.name} returned a tuple of {len(made)}, expected module, mean, std")
+    module, mean, std = made[:3] if isinstance(made, tuple) else (made, backbone.mean, backbone.std)
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"backbone.name: {backbone.name} returned {type(module).__name__}, expected a torch module")
+    return module, mean, std
 
 
 def _imported(name: str) -> Callable[..., Any]:
@@ -84,8 +88,9 @@ def _imported(name: str) -> Callable[..., Any]:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(source)
-    except (ImportError, OSError) as error:
-        raise ConfigError(f"backbone.name: {source} cannot be imported here: {error}") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"backbone.name: {source} cannot be imported here: {reason}") from error
     if not hasattr(module, function):
         raise UnknownName(f"function of {source}", function, [n for n in vars(module) if not n.startswith("_")])
     found: Callable[..., Any] = getattr(module, function)
@@ -110,11 +115,13 @@ def _dim(module: nn.Module, backbone: Backbone) -> int:
         with torch.inference_mode():
             out = module(torch.zeros(1, 3, side, side))
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ConfigError(
             f"backbone.image_size: {backbone.name} does not take {side} x {side} pixels ({reason}); "
             "most models take 224"
         ) from error
+    if not isinstance(out, torch.Tensor):
+        raise ConfigError(f"backbone.name: {backbone.name} gives {type(out).__name__}, expected a tensor (N, dim)")
     if out.ndim != 2:
         raise ConfigError(f"backbone.name: {backbone.name} gives shape {tuple(out.shape)}, expected (N, dim)")
     return int(out.shape[1])

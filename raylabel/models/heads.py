@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,8 @@ NUM_FOLDS = 5
 CHUNK_ROWS = 1_024
 UNSEEN = -1e4
 """Logit of a class that no answer has named: its probability is 0."""
+
+Folds = Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
@@ -115,26 +118,38 @@ def fit_head(
     centre = values.mean(axis=0)
     scale = float(np.sqrt(((values - centre) ** 2).sum(axis=1).mean())) or 1.0
     scaled = (values - centre) / scale
-    tried = [(_cross_fit(scaled, label_index, num_classes, penalty, seed), penalty) for penalty in PENALTIES]
-    losses = []
-    for logits, _ in tried:
-        temperature = fit_temperature(logits, label_index)
-        chosen = softmax(logits, temperature)[np.arange(len(label_index)), label_index]
-        losses.append(float(-np.log(np.maximum(chosen, 1e-12)).mean()))
-    logits, penalty = tried[int(np.argmin(losses))]
+    folds = list(KFold(n_splits=min(NUM_FOLDS, len(scaled)), shuffle=True, random_state=seed).split(scaled))
+    tried = [(_cross_fit(scaled, label_index, num_classes, penalty, folds), penalty) for penalty in PENALTIES]
+    judged = [_judge(logits, label_index, folds) for logits, _ in tried]
+    best = int(np.argmin([loss for _, loss in judged]))
+    (logits, penalty), (temperature, _) = tried[best], judged[best]
     weight, bias = _fit(scaled, label_index, num_classes, penalty)
     # Fold centring and scaling into the head, so that it takes embeddings as they are stored.
-    head = Head(weight / scale, bias - weight @ centre / scale, fit_temperature(logits, label_index))
+    head = Head(weight / scale, bias - weight @ centre / scale, temperature)
     accuracy = float((logits.argmax(axis=1) == label_index).mean())
     return head, CrossFit(logits, accuracy, penalty)
 
 
+def _judge(logits: NDArray[np.float64], label_index: NDArray[np.int32], folds: Folds) -> tuple[float, float]:
+    """Temperature and mean log loss of held-out logits, over the answers whose class their fold had seen.
+
+    The logit of any other says UNSEEN: a single one of those would drive the temperature to its end.
+    """
+    known = np.zeros(len(label_index), dtype=bool)
+    for inside, outside in folds:
+        known[outside] = np.isin(label_index[outside], label_index[inside])
+    if not known.any():
+        return 1.0, 0.0
+    temperature = fit_temperature(logits[known], label_index[known])
+    chosen = softmax(logits[known], temperature)[np.arange(known.sum()), label_index[known]]
+    return temperature, float(-np.log(np.maximum(chosen, 1e-12)).mean())
+
+
 def _cross_fit(
-    scaled: NDArray[np.float64], label_index: NDArray[np.int32], num_classes: int, penalty: float, seed: int
+    scaled: NDArray[np.float64], label_index: NDArray[np.int32], num_classes: int, penalty: float, folds: Folds
 ) -> NDArray[np.float64]:
     logits = np.full((len(scaled), num_classes), UNSEEN)
-    folds = KFold(n_splits=min(NUM_FOLDS, len(scaled)), shuffle=True, random_state=seed)
-    for inside, outside in folds.split(scaled):
+    for inside, outside in folds:
         weight, bias = _fit(scaled[inside], label_index[inside], num_classes, penalty)
         logits[outside] = scaled[outside] @ weight.T + bias
     return logits

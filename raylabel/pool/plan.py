@@ -133,9 +133,6 @@ class _Inspect:
 
 
 def _bad_column(columns: Any, image_column: str) -> tuple[str, str] | None:
-    pickled = [f.name for f in columns if isinstance(f.type, pa.BaseExtensionType) and "pickle" in str(f.type)]
-    if pickled:
-        return "bad_column", f"column {pickled[0]!r} holds pickled objects; these are never read"
     image = next((f.type for f in columns if f.name == image_column), None)
     if image is not None and not _holds_bytes(image):
         return "bad_column", f"column {image_column!r} is {image}, expected binary or struct<bytes: binary, ...>"

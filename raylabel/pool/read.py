@@ -142,7 +142,7 @@ def open_parquet(uri: str, *, etag: str) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file that must still be the one that was planned.
 
     Raises:
-        ShardUnreadable: it is gone, has another etag, or is no Parquet.
+        ShardUnreadable: it is gone, has another etag, is no Parquet, or has a column of pickled objects.
         StorageError: the store failed.
     """
     filesystem, path = open_filesystem(uri)
@@ -158,7 +158,24 @@ def open_parquet(uri: str, *, etag: str) -> Iterator[pq.ParquetFile]:
     with handle:
         with parquet_failures(uri):
             file = pq.ParquetFile(handle, page_checksum_verification=True, pre_buffer=True)
+            pickled = [field.name for field in file.schema_arrow if _is_pickled(field)]
+        if pickled:
+            raise ShardUnreadable("bad_column", f"column {pickled[0]!r} holds pickled objects; these are never read")
         yield file
+
+
+def _is_pickled(field: Any) -> bool:
+    """Whether reading a column could unpickle it; where Ray Data is loaded, its type of pickled objects does.
+
+    Where that type is not registered, only the field's metadata names it.
+    """
+    names = f"{getattr(field.type, 'extension_name', '')} {(field.metadata or {}).get(b'ARROW:extension:name', b'')!r}"
+    inner = getattr(field.type, "storage_type", field.type)
+    return (
+        "pickle" in names
+        or "py_extension_type" in names
+        or any(_is_pickled(inner.field(number)) for number in range(inner.num_fields))
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from campaigns import raylabel, write_toml
+from campaigns import invoke, write_toml
 
 from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
@@ -39,14 +39,13 @@ def tree(digits: Path, tmp_path: Path, ray_session: str) -> dict[str, Any]:
         "budget": {"train_answers": 60, "audit_answers": 100, "rounds": 1},
         "labeling": {"labeler": "oracle"},
         "acceptance": {"max_error": 0.1},
-        "compute": {"address": ray_session},
     }
 
 
 def attempt(tree: dict[str, Any], tmp_path: Path, *arguments: str) -> tuple[int, str, str]:
     """Run the campaign; the exit code, what it said of its mistake, and its facts."""
     toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
-    done = raylabel("run", toml, *arguments)
+    done = invoke("run", toml, *arguments)
     assert "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("raylabel: ")]
     return done.returncode, said[0] if said else "", done.stdout
@@ -79,14 +78,14 @@ def test_unreadable_pool(tree: dict[str, Any], tmp_path: Path) -> None:
 
 def test_unknown_key(tree: dict[str, Any], tmp_path: Path) -> None:
     toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
-    done = raylabel("run", toml, "--set", "budget.train_answer=5")
+    done = invoke("run", toml, "--set", "budget.train_answer=5")
     assert done.returncode == 2
     assert "unknown key 'budget.train_answer': did you mean 'train_answers'?" in done.stderr
 
 
 def test_one_class(tree: dict[str, Any], tmp_path: Path) -> None:
     toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
-    done = raylabel("run", toml, "--set", 'classes=["one"]')
+    done = invoke("run", toml, "--set", 'classes=["one"]')
     assert done.returncode == 2
     assert "classes: at least 2 are needed, got 1" in done.stderr
 
@@ -131,7 +130,7 @@ def test_class_missing_from_the_config(tree: dict[str, Any], tmp_path: Path) -> 
 def test_class_missing_from_the_answers(tree: dict[str, Any], tmp_path: Path) -> None:
     tree["classes"] = [*DIGITS, "ten"]
     toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
-    done = raylabel("run", toml, "--json")
+    done = invoke("run", toml, "--json")
     assert done.returncode == 0, done.stderr
     assert "no answer names ten yet, so the model cannot" in done.stderr
     assert json.loads(done.stdout)["rounds"][0]["classes_without_answers"] == ["ten"]
@@ -181,7 +180,7 @@ def test_duplicate_ids_are_named(tree: dict[str, Any], digits: Path, tmp_path: P
 def test_another_config_on_the_same_workspace(tree: dict[str, Any], tmp_path: Path) -> None:
     Path(tree["workspace"]).mkdir()
     toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
-    assert raylabel("embed", toml).returncode == 0
+    assert invoke("embed", toml).returncode == 0
     code, said, _ = attempt({**tree, "seed": 1}, tmp_path)
     assert code == 2
     assert "this workspace was made with other settings" in said

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import safetensors.torch
-from campaigns import raylabel, result_of, write_toml
+from campaigns import result_of, run, write_toml
 
 from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
@@ -39,8 +39,7 @@ def tuned(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """The campaign, run from the command line."""
     place = tmp_path_factory.mktemp("finetune")
     config = settings(place, ray_session)
-    done = raylabel("run", write_toml(config, place / "campaign.toml"), "--json")
-    assert done.returncode == 0, done.stderr
+    run(config)
     return config
 
 
@@ -85,7 +84,6 @@ def test_killed_while_tuning(tuned: Config, ray_session: str, tmp_path: Path) ->
     assert process.poll() is None, "the run ended before it could be killed"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    done = raylabel("run", toml, "--json")
-    assert done.returncode == 0, done.stderr
+    run(config)
     assert facts_of(config, "rounds/0001/backbone")["digest"] == facts_of(tuned, "rounds/0001/backbone")["digest"]
     assert result_of(config) == result_of(tuned)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from campaigns import raylabel, write_toml
+from campaigns import invoke, write_toml
 from PIL import Image
 
 from raylabel.config import Config
@@ -39,7 +39,6 @@ def campaign(tmp_path: Path, ray_session: str) -> tuple[Path, dict[str, str]]:
             "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
             "budget": {"train_answers": 120, "audit_answers": 200, "rounds": 2},
             "acceptance": {"max_error": 0.1},
-            "compute": {"address": ray_session},
         }
     )
     return write_toml(config, tmp_path / "campaign.toml"), truth
@@ -48,36 +47,36 @@ def campaign(tmp_path: Path, ray_session: str) -> tuple[Path, dict[str, str]]:
 def test_a_whole_campaign(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     toml, truth = campaign
     sheet = tmp_path / "questions.csv"
-    first = raylabel("run", toml)
+    first = invoke("run", toml)
     assert first.returncode == 10, first.stderr
     assert "round 0 waits for 260 of 260 answers" in first.stderr
-    assert raylabel("export", toml, sheet).returncode == 0
+    assert invoke("export", toml, sheet).returncode == 0
     header = sheet.read_text().splitlines()[0]
     assert header == "id,image,label,kind,annotator,comment"
     with sheet.open(newline="") as file:
         picture = next(csv.DictReader(file))["image"]
     assert Image.open(picture).size == (16, 16)
     assert fill_in(sheet, truth, leave_out=3) == 260
-    imported = raylabel("import", toml, sheet)
+    imported = invoke("import", toml, sheet)
     assert "257 answers" in imported.stdout and "257 of them new; 3 rows still without" in imported.stdout
-    again = raylabel("import", toml, sheet)
+    again = invoke("import", toml, sheet)
     assert "0 of them new" in again.stdout
-    assert "round 0 waits for 3 of 260 answers" in raylabel("run", toml).stderr
+    assert "round 0: 3 of 260 answers are missing" in invoke("status", toml).stdout
     for number, expected in enumerate((3, 60)):
-        assert raylabel("export", toml, sheet).returncode == 0
+        assert invoke("export", toml, sheet).returncode == 0
         assert fill_in(sheet, truth) == expected
-        assert raylabel("import", toml, sheet).returncode == 0
-        done = raylabel("run", toml, "--json")
+        assert invoke("import", toml, sheet).returncode == 0
+        done = invoke("run", toml, "--json")
         assert done.returncode == (10 if number == 0 else 0), done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["labels"]["num_human"] == 320
     assert report["stopped"] == "budget used up"
     out = tmp_path / "labels.parquet"
-    assert raylabel("export", toml, out, "--what", "labels").returncode == 0
+    assert invoke("export", toml, out, "--what", "labels").returncode == 0
     labels = pq.read_table(out).to_pylist()
     assert sorted(row["id"] for row in labels) == sorted(truth)
     assert all(row["label"] == truth[row["id"]] for row in labels if row["source"] == "human")
-    told = raylabel("status", toml)
+    told = invoke("status", toml)
     assert "2 of at most 2 rounds done" in told.stdout
     assert "done: 320 labeled by people" in told.stdout
 
@@ -86,33 +85,33 @@ def test_single_stages(campaign: tuple[Path, dict[str, str]], tmp_path: Path) ->
     toml, truth = campaign
     sheet = tmp_path / "questions.jsonl"
     workspace = tmp_path / "workspace"
-    assert raylabel("embed", toml).returncode == 0
+    assert invoke("embed", toml).returncode == 0
     assert list(workspace.glob("embeddings/*.json")) and not list(workspace.glob("rounds/*/shortlist.json"))
-    assert raylabel("select", toml).returncode == 0
+    assert invoke("select", toml).returncode == 0
     assert list(workspace.glob("rounds/0000/shortlist.json"))
-    assert raylabel("train", toml).returncode == 10
-    assert raylabel("export", toml, sheet).returncode == 0
+    assert invoke("train", toml).returncode == 10
+    assert invoke("export", toml, sheet).returncode == 0
     rows = [json.loads(line) for line in sheet.read_text().splitlines()]
     assert set(rows[0]) == {"id", "image", "label", "kind", "annotator", "comment"}
     sheet.write_text("".join(json.dumps({**row, "label": truth[row["id"]]}) + "\n" for row in rows))
-    assert raylabel("import", toml, sheet).returncode == 0
-    assert raylabel("train", toml).returncode == 0
+    assert invoke("import", toml, sheet).returncode == 0
+    assert invoke("train", toml).returncode == 0
     assert list(workspace.glob("rounds/0000/model.json")) and not list(workspace.glob("rounds/0000/verdict.json"))
-    assert raylabel("accept", toml).returncode == 0
+    assert invoke("accept", toml).returncode == 0
     assert list(workspace.glob("rounds/0000/round.json")) and not list(workspace.glob("rounds/0001/*.json"))
 
 
 def test_wrong_sheet(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     toml, truth = campaign
     sheet = tmp_path / "questions.csv"
-    assert raylabel("run", toml).returncode == 10
-    assert raylabel("export", toml, sheet).returncode == 0
+    assert invoke("run", toml).returncode == 10
+    assert invoke("export", toml, sheet).returncode == 0
     fill_in(sheet, {**truth, **dict.fromkeys(truth, "fourr")})
-    done = raylabel("import", toml, sheet)
+    done = invoke("import", toml, sheet)
     assert done.returncode == 2
     assert "line 2: unknown class 'fourr': did you mean four" in done.stderr
     assert "Nothing of the file was taken" in done.stderr
-    assert "waits for 260 of 260" in raylabel("run", toml).stderr
+    assert "waits for 260 of 260" in invoke("run", toml).stderr
 
 
 def test_second_driver(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
@@ -121,6 +120,6 @@ def test_second_driver(campaign: tuple[Path, dict[str, str]], tmp_path: Path) ->
 
     toml, _ = campaign
     with hold(Store(str(tmp_path / "workspace"))):
-        done = raylabel("run", toml)
+        done = invoke("run", toml)
     assert done.returncode == 5
     assert "another driver holds it" in done.stderr

@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+
+from raylabel.acceptance import fit_temperature
+from raylabel.errors import RaylabelError
+from raylabel.models import heads
+from raylabel.models.heads import UNSEEN, Head, fit_head
+
+
+def blobs(counts, *, dim=8, seed=0, spread=1.0):
+    """Gaussian clouds, `counts[k]` embeddings of class k, shuffled."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(len(counts), dim)) * 1.5 + 3.0
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    values = centres[labels] + rng.normal(size=(len(labels), dim)) * spread
+    return values.astype(np.float16), labels.astype(np.int32)
+
+
+def scaled(embeddings):
+    values = embeddings.astype(np.float64)
+    values = values - values.mean(axis=0)
+    return values / np.sqrt((values**2).sum(axis=1).mean())
+
+
+def plain(embeddings, labels, penalty):
+    """scikit-learn's own logistic regression, to the last digit."""
+    return LogisticRegression(C=penalty, max_iter=5000, tol=1e-10).fit(embeddings, labels)
+
+
+@pytest.mark.parametrize("counts", [(30, 30, 30), (50, 7, 20), (40, 25)])
+def test_head_is_scikit_learns_logistic_regression(counts):
+    embeddings, labels = blobs(counts, spread=2.0)
+    head, cross = fit_head(embeddings, labels, num_classes=len(counts), seed=0)
+    assert cross.penalty in heads.PENALTIES
+    model = plain(scaled(embeddings), labels, cross.penalty)
+    probabilities = Head(head.weight, head.bias, 1.0).probabilities(embeddings)
+    assert np.abs(probabilities - model.predict_proba(scaled(embeddings))).max() < 1e-4
+    sharper = probabilities ** (1 / head.temperature)
+    expected = sharper / sharper.sum(axis=1, keepdims=True)
+    assert np.allclose(head.probabilities(embeddings), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("counts", [(30, 30, 30), (40, 25)])
+def test_held_out_logits_come_from_folds_that_left_the_row_out(counts):
+    embeddings, labels = blobs(counts, spread=2.0)
+    _, cross = fit_head(embeddings, labels, num_classes=len(counts), seed=5)
+    values = scaled(embeddings)
+    for inside, outside in KFold(5, shuffle=True, random_state=5).split(values):
+        expected = plain(values[inside], labels[inside], cross.penalty).predict_proba(values[outside])
+        logits = cross.logits[outside]
+        found = np.exp(logits - logits.max(axis=1, keepdims=True))
+        assert np.abs(found / found.sum(axis=1, keepdims=True) - expected).max() < 1e-4
+    assert cross.accuracy == (cross.logits.argmax(axis=1) == labels).mean()
+    assert 0.6 < cross.accuracy < 1.0
+
+
+def test_a_row_does_not_see_its_own_label(monkeypatch):
+    """Change one answer: its own held-out logits stay, some of the others' do not."""
+    monkeypatch.setattr(heads, "PENALTIES", (10.0,))
+    embeddings, labels = blobs((30, 30, 30), spread=2.0)
+    _, before = fit_head(embeddings, labels, num_classes=3, seed=0)
+    labels[4] = (labels[4] + 1) % 3
+    _, after = fit_head(embeddings, labels, num_classes=3, seed=0)
+    assert np.array_equal(before.logits[4], after.logits[4])
+    assert np.abs(before.logits - after.logits).max() > 0.1
+
+
+def test_temperature_is_that_of_the_held_out_logits():
+    embeddings, labels = blobs((30, 30, 30), spread=3.0)
+    head, cross = fit_head(embeddings, labels, num_classes=3, seed=0)
+    assert head.temperature == fit_temperature(cross.logits, labels)
+    assert 0.1 < head.temperature < 10
+
+
+def test_penalty_has_the_least_held_out_loss():
+    embeddings, labels = blobs((30, 30, 30), spread=3.0)
+    losses = {}
+    for penalty in heads.PENALTIES:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(heads, "PENALTIES", (penalty,))
+            head, cross = fit_head(embeddings, labels, num_classes=3, seed=0)
+        logits = cross.logits / head.temperature
+        logits -= logits.max(axis=1, keepdims=True)
+        losses[penalty] = np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(90), labels])
+    assert fit_head(embeddings, labels, num_classes=3, seed=0)[1].penalty == min(losses, key=losses.get)
+    assert len(set(losses.values())) == len(heads.PENALTIES)
+
+
+def test_two_of_three_classes():
+    """What scikit-learn gives as one row becomes two, and the third class stays out."""
+    embeddings, labels = blobs((20, 0, 20))
+    head, cross = fit_head(embeddings, labels, num_classes=3, seed=0)
+    probabilities = head.probabilities(embeddings)
+    assert (probabilities[:, 1] == 0).all()
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == labels).mean() == 1.0
+    assert np.allclose(head.weight[0], -head.weight[2])
+    assert (cross.logits[:, 1] == UNSEEN).all()
+    model = plain(scaled(embeddings), labels, cross.penalty)
+    untempered = Head(head.weight, head.bias, 1.0).probabilities(embeddings)
+    assert np.abs(untempered[:, 2] - model.predict_proba(scaled(embeddings))[:, 1]).max() < 1e-4
+
+
+def test_class_without_an_answer_has_probability_0():
+    embeddings, labels = blobs((15, 15, 0, 15, 0))
+    head, _ = fit_head(embeddings, labels, num_classes=5, seed=0)
+    probabilities = head.probabilities(np.concatenate([embeddings, embeddings * 10]))
+    assert (probabilities[:, [2, 4]] == 0).all()
+    assert np.allclose(probabilities.sum(axis=1), 1)
+
+
+def test_a_class_with_one_answer_does_not_spoil_the_temperature():
+    """Held out, that answer is of a class its fold has never seen: that says nothing of how sure the head may be."""
+    embeddings, labels = blobs((40, 40, 1), spread=2.0)
+    head, cross = fit_head(embeddings, labels, num_classes=3, seed=0)
+    row = int(np.flatnonzero(labels == 2)[0])
+    assert cross.logits[row, 2] == UNSEEN
+    others = labels != 2
+    assert head.temperature == fit_temperature(cross.logits[others], labels[others])
+    assert head.probabilities(embeddings)[others].max(axis=1).mean() > 0.8
+
+
+def test_two_answers():
+    """Every fold has seen one class only: nothing can be held out, and the head still tells the two apart."""
+    embeddings, labels = blobs((1, 1))
+    head, cross = fit_head(embeddings, labels, num_classes=2, seed=0)
+    assert head.temperature == 1.0
+    assert cross.accuracy == 0.0
+    assert head.probabilities(embeddings).argmax(axis=1).tolist() == labels.tolist()
+
+
+def test_one_class():
+    embeddings, _ = blobs((10, 10))
+    with pytest.raises(RaylabelError, match="all 20 training answers name one class; a model needs two"):
+        fit_head(embeddings, np.full(20, 1, np.int32), num_classes=2, seed=0)
+
+
+def test_equal_embeddings():
+    """A backbone that says the same of every image leaves the head with the classes' shares."""
+    labels = np.repeat([0, 1], [30, 10]).astype(np.int32)
+    head, _ = fit_head(np.ones((40, 4), np.float16), labels, num_classes=2, seed=0)
+    probabilities = Head(head.weight, head.bias, 1.0).probabilities(np.ones((1, 4), np.float16))
+    assert probabilities[0] == pytest.approx([0.75, 0.25], abs=1e-3)
+
+
+def test_bytes_and_back():
+    embeddings, labels = blobs((20, 20, 20), spread=3.0)
+    head, _ = fit_head(embeddings, labels, num_classes=4, seed=0)
+    again = Head.from_bytes(head.to_bytes())
+    assert again.temperature == head.temperature != 1.0
+    assert np.array_equal(again.weight, head.weight)
+    assert np.array_equal(again.bias, head.bias)
+    assert again.weight.dtype == again.bias.dtype == np.float64
+    assert np.array_equal(again.probabilities(embeddings), head.probabilities(embeddings))
+    assert again.to_bytes() == head.to_bytes()
+
+
+@pytest.mark.parametrize("dim", [5, 64, 257])
+def test_a_row_does_not_depend_on_its_neighbours(dim):
+    """Bit by bit: alone, in front of others, behind 4,999 others, and in another order."""
+    rng = np.random.default_rng(1)
+    head = Head(rng.normal(size=(7, dim)), rng.normal(size=7), 1.7)
+    rows = rng.normal(size=(5000, dim)).astype(np.float16)
+    whole = head.probabilities(rows)
+    for row in (0, 1, 1023, 1024, 3333, 4999):
+        assert np.array_equal(head.probabilities(rows[row : row + 1])[0], whole[row])
+    order = rng.permutation(5000)
+    assert np.array_equal(head.probabilities(rows[order]), whole[order])
+
+
+def test_logits_by_hand():
+    head = Head(np.array([[1.0, 2.0], [0.0, -1.0]]), np.array([0.5, 1.0]), 2.0)
+    rows = np.array([[1, 1], [0, 2]], np.float16)
+    assert head.logits(rows).tolist() == [[3.5, 0.0], [4.5, -1.0]]
+    assert head.probabilities(rows)[0] == pytest.approx([1 / (1 + np.exp(-1.75)), 1 / (1 + np.exp(1.75))])
+    assert head.logits(rows[:0]).shape == (0, 2)
+
+
+def test_same_answers_give_the_same_bytes():
+    embeddings, labels = blobs((20, 20, 20), spread=3.0)
+    first, cross = fit_head(embeddings, labels, num_classes=3, seed=0)
+    again, _ = fit_head(embeddings.copy(), labels.copy(), num_classes=3, seed=0)
+    assert first.to_bytes() == again.to_bytes()
+    _, other = fit_head(embeddings, labels, num_classes=3, seed=1)
+    assert not np.array_equal(other.logits, cross.logits)
