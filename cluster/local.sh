@@ -25,7 +25,7 @@ start() {
         --dashboard-host 127.0.0.1 --dashboard-port "$dashboard" --disable-usage-stats \
         >"$state/head.log" 2>&1 &
     echo $! >"$state/pid"
-    for _ in $(seq 120); do
+    for _ in $(seq 90); do
         if "$bin/python" -c "import urllib.request as u; u.urlopen('http://127.0.0.1:$dashboard/api/version', timeout=2)" \
             2>/dev/null || grep -q 401 <("$bin/python" -c "
 import urllib.error, urllib.request
@@ -42,7 +42,8 @@ MESSAGE
         kill -0 "$(cat "$state/pid")" 2>/dev/null || { cat "$state/head.log" >&2; exit 1; }
         sleep 0.5
     done
-    echo "the head does not answer; see $state/head.log" >&2
+    stop
+    echo "the head takes no jobs; is ray[default] installed (pip install 'raylabel[cluster]')? see $state/head.log" >&2
     exit 1
 }
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -41,14 +43,28 @@ def session(compute: Compute) -> Iterator[None]:
         return
     _quiet()
     address = compute.address or os.environ.get("RAY_ADDRESS")
-    if address:
-        _connect(address)
-    else:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    with _keeping_signals():
+        if address:
+            _connect(address)
+        else:
+            # "local": left out, Ray would join whatever cluster was started last on this machine.
+            ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _keeping_signals() -> Iterator[None]:
+    """Put this process's signal handlers back after Ray has installed its own, which abort on SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _connect(address: str) -> None:

@@ -173,7 +173,7 @@ class Withheld:
         which = "auto-labels are" if self.promise == "auto" else "whole result is"
         asked = f"that at most {_percent(self.max_error)} of the {which} wrong"
         help_ = (
-            "More audit answers of the same kind would not help."
+            "At the error rates seen so far no number of audit answers would do."
             if self.num_needed is None
             else f"About {self.num_needed:,} audit answers in all would probably do."
         )

@@ -105,7 +105,7 @@ def _test_pool(confidence: ConfidenceArray, correct: BoolArray, pool: Confidence
         )
     positions = pool_positions(
         pool,
-        num_audit=len(confidence),
+        audited,
         max_error=asked.max_error,
         alpha=asked.level,
         promise=asked.promise,

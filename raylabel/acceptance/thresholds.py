@@ -21,15 +21,13 @@ so no early test is a risk.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
 from raylabel.acceptance.audit import smallest_audit
+from raylabel.acceptance.bounds import CountArray
 from raylabel.acceptance.checks import ConfidenceArray
-from raylabel.acceptance.histogram import ConfidenceHistogram
+from raylabel.acceptance.histogram import ConfidenceHistogram, count_passing
 
 NUM_STEPS = 100
 # Where the tests share alpha, a finer search costs more than it finds.
@@ -37,13 +35,17 @@ NUM_SHARED_STEPS = 10
 
 
 def pool_positions(
-    pool: ConfidenceHistogram, *, num_audit: int, max_error: float, alpha: float, promise: str, num_steps: int
+    pool: ConfidenceHistogram, audited: CountArray, *, max_error: float, alpha: float, promise: str, num_steps: int
 ) -> NDArray[np.int64]:
     """Choose the thresholds of a finite pool from its histogram alone.
 
+    Of the audit only its size counts, not where it lies: thresholds that moved with the number of audited items
+    above them would favour lucky draws. Items that people answered beside the audit are looked at: where they
+    crowd above a threshold, as those do that a model was trained on, few auto-labels are left to promise about.
+
     Args:
         pool: the whole pool.
-        num_audit: how many readable items of it are audited, at least 1; never which.
+        audited: (len(EDGES),) int64 audited items by bin, at least 1 in all and a part of `pool.human_counts`.
         max_error: the error rate to promise.
         alpha: the level of each test.
         promise: "auto" or "whole".
@@ -53,13 +55,22 @@ def pool_positions(
         (L,) int64 positions into `histogram.EDGES`, thresholds falling, every one passing more items than
         the one before and the last passing all; 1 <= L <= `num_steps`.
     """
-    passing = pool.num_passing()
-    clean = _clean_in_pool(pool, num_audit=num_audit, max_error=max_error, alpha=alpha)
-    start = start_coverage(num_audit, num_clean=clean, max_error=max_error, promise=promise)
-    wanted = np.linspace(start, 1.0, num_steps) * passing[0]
-    # The highest edge that at least the wanted number of items passes.
-    from_top = np.searchsorted(passing[::-1], wanted, side="left")
-    positions: NDArray[np.int64] = np.unique(len(passing) - 1 - from_top)[::-1]
+    # Passing, and of those the ones that the audit could have drawn.
+    passing, open_ = pool.num_passing(), count_passing(pool.counts - pool.human_counts + audited)
+    num_audit, num_open = int(audited.sum()), int(open_[0])
+    if promise == "whole":
+        start = min(2 * max_error * pool.num_items, num_open)
+    else:
+        expected = open_ * (num_audit / num_open)
+        allowed = np.floor(max_error * (open_ - expected))
+        # None wrong among m of M is likelier than alpha until m reaches this: (1 - m / M) ** (allowed + 1) = alpha.
+        clean = passing * (1 - alpha ** (1 / (allowed + 1)))
+        enough = (open_ > 0) & (expected >= start_size(num_audit, clean))
+        start = int(open_[enough].min()) if enough.any() else num_open
+    wanted = np.linspace(start, num_open, num_steps)
+    # The highest edge that at least the wanted number passes.
+    from_top = np.searchsorted(open_[::-1], wanted, side="left")
+    positions: NDArray[np.int64] = np.unique(len(open_) - 1 - from_top)[::-1]
     return positions
 
 
@@ -69,7 +80,8 @@ def ranked_thresholds(
     """Choose the thresholds of an infinite population from the ranks of the audit's own confidences.
 
     A threshold lies just above the confidence of an audited item, which itself is left out: given that
-    confidence, those above it are a plain random sample of all items above it.
+    confidence, those above it are a plain random sample of all items above it. At least the wanted rank passes,
+    more where items share their confidence.
 
     Args:
         confidence: (n,) float32 or float64, n at least 1.
@@ -82,42 +94,24 @@ def ranked_thresholds(
     """
     num_audit = len(confidence)
     clean = float(smallest_audit(max_error, alpha))
-    start = start_coverage(num_audit, num_clean=clean, max_error=max_error, promise=promise)
-    ranks = np.ceil(np.linspace(start, 1.0, NUM_STEPS) * num_audit).astype(np.int64)
-    from_top = np.sort(confidence)[::-1]
-    inner = from_top[ranks[ranks < num_audit]]
-    above = np.nextafter(inner, np.array(np.inf, inner.dtype)).astype(np.float64)
-    # Ties at 1 leave nothing above them.
-    return np.unique(np.append(above[above <= 1], 0.0))[::-1]
+    start = 2 * max_error * num_audit if promise == "whole" else float(start_size(num_audit, np.array(clean)))
+    ranks = np.ceil(np.linspace(min(start, num_audit), num_audit, NUM_STEPS)).astype(np.int64)
+    falling = -np.sort(-confidence)
+    # The first item below the one of the rank, past its ties.
+    below = np.searchsorted(-falling, -falling[ranks - 1], side="right")
+    borders = falling[below[below < num_audit]]
+    above = np.nextafter(borders, np.array(np.inf, borders.dtype)).astype(np.float64)
+    return np.unique(np.append(above, 0.0))[::-1]
 
 
-def start_coverage(num_audit: int, *, num_clean: float, max_error: float, promise: str) -> float:
-    """Return the fraction of the pool that passes the first threshold.
+def start_size(num_audit: int, num_clean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how many audited items to expect above the first threshold of "auto", at most all of them.
 
     Args:
         num_audit: audit answers, at least 1.
         num_clean: audited items above the threshold that would certify if none of them were wrong.
-        max_error: the error rate to promise.
-        promise: "auto" or "whole".
     """
-    if promise == "whole":
-        return min(1.0, 2 * max_error)
-    if num_clean >= num_audit:
-        return 1.0
-    spread = math.sqrt(num_clean * (1 - num_clean / num_audit))
-    wanted = max(num_clean + 1.5 * spread, 0.85 * math.sqrt(num_clean * num_audit))
-    return min(1.0, wanted / num_audit)
-
-
-def _clean_in_pool(pool: ConfidenceHistogram, *, num_audit: int, max_error: float, alpha: float) -> float:
-    """Return how many audited items must pass to certify if none is wrong; `num_audit` where none suffice.
-
-    Which items people answered is not looked at, only how many: it would tell where the audit lies.
-    """
-    num_pool = pool.num_items
-    passing = np.unique(np.geomspace(1, num_pool, 2000).astype(np.int64))
-    audited = np.round(passing * (num_audit / num_pool)).astype(np.int64)
-    auto = passing * ((num_pool - pool.num_human) / num_pool)
-    allowed = np.floor(max_error * auto).astype(np.int64)
-    clean = hypergeom.logpmf(0, passing, np.minimum(allowed + 1, passing), audited) <= math.log(alpha)
-    return float(passing[np.argmax(clean)] * (num_audit / num_pool)) if clean.any() else float(num_audit)
+    clean = np.minimum(num_clean, num_audit)
+    spread = np.sqrt(clean * (1 - clean / num_audit))
+    size: NDArray[np.float64] = np.maximum(clean + 1.5 * spread, 0.85 * np.sqrt(clean * num_audit))
+    return np.minimum(size, num_audit)

@@ -20,9 +20,15 @@ def open_index(campaign: Campaign, record: Record) -> Any:
     """Read an index whose bytes are those its record names; FAISS never sees others.
 
     Raises:
-        StorageError: the file was changed.
+        StorageError: the file was changed or is gone.
     """
-    data = campaign.store.read(record.facts["index"])
+    try:
+        data = campaign.store.read(record.facts["index"])
+    except FileNotFoundError:
+        raise StorageError(
+            f"{campaign.store.uri(record.facts['index'])}: a record names this file, but it is gone; "
+            "remove the index folder and run again"
+        ) from None
     digest = hashlib.sha256(data).hexdigest()
     if digest != record.facts["sha256"]:
         raise StorageError(

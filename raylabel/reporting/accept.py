@@ -14,7 +14,7 @@ from raylabel import runtime
 from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, certify
 from raylabel.campaign import Campaign, Pieces, folder
 from raylabel.progress import say
-from raylabel.reporting.metrics import Confusion, Reliability, binomial_interval
+from raylabel.reporting.metrics import Confusion, Quality, Reliability, binomial_interval
 from raylabel.workspace import Part, Record, read_part
 from raylabel.workspace.vectors import gather_rows
 
@@ -108,7 +108,7 @@ def quality(view: AuditView, classes: tuple[str, ...]) -> dict[str, Any]:
     num_wrong = int((~view.correct).sum())
     low, high = binomial_interval(num_wrong, num, alpha=0.05)
     told = view.answered >= 0
-    found = Confusion.of(view.answered[told], view.predicted[told], num_classes=len(classes)).finish()
+    found = _figures(view.answered[told], view.predicted[told], len(classes))
     per_class = {
         name: {
             "precision": float(found.precision[i]),
@@ -128,6 +128,14 @@ def quality(view: AuditView, classes: tuple[str, ...]) -> dict[str, Any]:
         "calibration_error": Reliability.of(view.confidence, view.correct).finish(),
         "per_class": per_class,
     }
+
+
+def _figures(true: NDArray[np.int32], predicted: NDArray[np.int32], num_classes: int) -> Quality:
+    """Quality of items that people could tell; zeros where they could tell none."""
+    if len(true) == 0:
+        each = (0.0,) * num_classes
+        return Quality(each, each, each, (0,) * num_classes, *[0.0] * 7)
+    return Confusion.of(true, predicted, num_classes=num_classes).finish()
 
 
 @dataclass(frozen=True)

@@ -113,12 +113,14 @@ def export_labels(campaign: Campaign, target: Path) -> int:
         How many labels were written.
 
     Raises:
-        RaylabelError: the campaign has no result yet, or the name ends in something else.
+        RaylabelError: the campaign has no result yet, the name ends in something else, or its folder is not there.
     """
     record = campaign.records.find("labels/labels")
     if record is None:
         raise RaylabelError(f"{campaign.store.root}: no result yet; `raylabel run` goes on to it")
     tables = (read_part(campaign.store, part) for part in record.parts["labels"])
+    if not target.parent.is_dir():
+        raise RaylabelError(f"{target}: there is no folder {target.parent}; make it or choose another")
     if target.suffix == ".parquet":
         with pq.ParquetWriter(target, schema.LABELS, compression="zstd") as writer:
             for table in tables:

@@ -82,7 +82,8 @@ class HeadActor:
         campaign = self._campaign
         self._read(ref, pieces, answered.column("row").to_numpy())
         # An item whose image could not be read under a new backbone has an answer but no embedding.
-        usable = answered.filter(pa.array([row in self._embeddings for row in answered.column("row").to_pylist()]))
+        readable = [row in self._embeddings for row in answered.column("row").to_pylist()]
+        usable = answered.filter(pa.array(readable, pa.bool_()))
         if usable.num_rows == 0:
             raise RaylabelError(f"round {number}: no training answer names a class; answer some of the shortlist")
         usable = usable.sort_by("id")

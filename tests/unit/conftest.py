@@ -22,6 +22,7 @@ from raylabel.workspace import Record, Store, open_filesystem, write_part
 NUM = 60
 SHARDS = ((0, 40), (40, 60))
 PARTS = ((0, 25), (25, 40), (40, 60))
+PREDICTED = ("margin", "entropy", "top_index", "top_probability")
 BROKEN = 17  # this row of the pool has no embedding, as if its image could not be read
 
 
@@ -73,6 +74,24 @@ class Tiny:
             self.campaign.store, f"rounds/{number:04d}/shortlist", pa.table(columns, schema=schema.SHORTLIST)
         )
         return self.campaign.records.commit(f"rounds/{number:04d}/shortlist", Record(parts={"shortlist": [part]}))
+
+    def predicted(self, number, label_index, confidence):
+        """Write the predictions of a round by hand, row by row; margin and entropy are left empty."""
+        columns = {
+            "row": self.rows,
+            "id": [self.ids[row] for row in self.rows],
+            "label_index": np.asarray(label_index, dtype=np.int32)[self.rows],
+            "confidence": np.asarray(confidence, dtype=np.float32)[self.rows],
+        }
+        empty = {name: pa.nulls(len(self.rows), schema.PREDICTIONS.field(name).type) for name in PREDICTED}
+        table = pa.table({**columns, **empty}, schema=schema.PREDICTIONS)
+        parts, start = [], 0
+        for part in self.pieces.parts:
+            parts.append(
+                write_part(self.campaign.store, f"rounds/{number:04d}/predictions", table.slice(start, part.rows))
+            )
+            start += part.rows
+        return Pieces(tuple(parts), self.pieces.spans)
 
 
 @pytest.fixture(scope="session")

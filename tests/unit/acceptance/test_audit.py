@@ -14,7 +14,8 @@ def test_a_draw_is_sorted_without_repeats_and_repeatable():
     rows, probability = draw(1000, size=100, rng=np.random.default_rng(3))
     assert rows.dtype == np.int64
     assert (np.diff(rows) > 0).all()
-    assert 0 <= rows[0] and rows[-1] < 1000
+    assert rows[0] >= 0
+    assert rows[-1] < 1000
     assert probability == 0.1
     assert (draw(1000, size=100, rng=np.random.default_rng(3))[0] == rows).all()
 

@@ -69,7 +69,7 @@ def test_impossible_samples_are_refused():
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_at_most_agrees_with_the_search_for_the_bound(alpha):
     cases = [(most, *case) for case in every_case(7) for most in range(case[2], case[0] + 3)]
-    most, population, sampled, wrong = (np.array(column) for column in zip(*cases))
+    most, population, sampled, wrong = (np.array(column) for column in zip(*cases, strict=True))
     expected = [hypergeometric_upper(*case[1:], alpha=alpha) <= case[0] for case in cases]
     found = hypergeometric_at_most(most, population, sampled, wrong, alpha=alpha)
     assert found.tolist() == expected

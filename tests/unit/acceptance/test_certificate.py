@@ -65,7 +65,7 @@ def test_sentence_of_withheld():
     hopeless = replace(WITHHELD, num_needed=None, promise="whole", alpha=0.001)
     assert hopeless.sentence() == (
         "No certificate that at most 5 % of the whole result is wrong (confidence 99.9 %): there are no audit"
-        " answers. More audit answers of the same kind would not help."
+        " answers. At the error rates seen so far no number of audit answers would do."
     )
 
 

@@ -30,7 +30,7 @@ def test_confidences_that_will_not_do_are_refused(array, message):
 
 
 def test_float64_is_refused_where_only_float32_will_do():
-    with pytest.raises(ValueError, match="got dtype float64, expected float32$"):
+    with pytest.raises(ValueError, match=r"got dtype float64, expected float32$"):
         check_confidence("c", np.zeros(1), dtypes=("float32",))
 
 

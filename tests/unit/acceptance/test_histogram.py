@@ -54,7 +54,10 @@ def test_merged_parts_are_the_whole_in_any_order():
     confidence = random_confidences(500).astype(np.float32)
     human = confidence > 0.9
     whole = ConfidenceHistogram.of(confidence, human=human)
-    parts = [ConfidenceHistogram.of(c, human=h) for c, h in zip(np.split(confidence, [7, 900]), np.split(human, [7, 900]))]
+    parts = [
+        ConfidenceHistogram.of(c, human=h)
+        for c, h in zip(np.split(confidence, [7, 900]), np.split(human, [7, 900]), strict=True)
+    ]
     for order in ([0, 1, 2], [2, 0, 1]):
         merged = ConfidenceHistogram.empty()
         for i in order:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from raylabel.acceptance import Certificate, certify
 from raylabel.acceptance.audit import widened_for_pool
 from raylabel.acceptance.needed import estimate_needed
 
@@ -15,18 +16,15 @@ def audit_of(num, wrong_share, seed=0):
 
 
 def test_it_is_more_than_there_were_and_grows_with_the_errors():
-    needed = [estimate_needed(*audit_of(100, share), **FIVE, promise="auto") for share in (0.03, 0.15, 0.4)]
-    assert needed[0] > 100
-    assert needed[0] < needed[1] < needed[2] < 20_000
+    needed = [estimate_needed(*audit_of(400, share), **FIVE, promise="auto") for share in (0.03, 0.15, 0.4)]
+    assert 400 < needed[0] < needed[1] < needed[2] < 20_000
 
 
 def test_an_audit_of_that_size_mostly_certifies():
-    from raylabel.acceptance import Certificate, certify
-
     confidence, correct = audit_of(100, 0.15)
     needed = estimate_needed(confidence, correct, **FIVE, promise="auto")
     outcomes = [certify(*audit_of(needed, 0.15, seed), **FIVE, promise="auto") for seed in range(1, 41)]
-    assert 0.5 <= np.mean([isinstance(outcome, Certificate) for outcome in outcomes])
+    assert np.mean([isinstance(outcome, Certificate) for outcome in outcomes]) >= 0.5
 
 
 def test_without_answers_a_quarter_of_the_promise_is_taken_for_the_error_rate():
@@ -60,7 +58,7 @@ def test_a_small_pool_needs_more_and_a_smaller_one_has_no_number():
 
 
 def test_whole_needs_less_than_auto():
-    confidence, correct = audit_of(40, 0.3)
-    whole = estimate_needed(confidence, correct, **FIVE, promise="whole")
-    auto = estimate_needed(confidence, correct, **FIVE, promise="auto")
-    assert 59 <= whole < 150 < auto
+    audit = audit_of(400, 0.3)
+    assert estimate_needed(*audit, **FIVE, promise="whole") == 401
+    assert estimate_needed(*audit, **FIVE, promise="auto") > 1000
+    assert 59 <= estimate_needed(*audit_of(40, 0.3), **FIVE, promise="whole") < 150

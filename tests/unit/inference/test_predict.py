@@ -1,0 +1,100 @@
+import math
+
+import numpy as np
+import pytest
+
+from raylabel import schema
+from raylabel.errors import StorageError
+from raylabel.inference.predict import predict, scores
+from raylabel.models.heads import fit_head
+from raylabel.workspace import read_part
+
+
+def columns(*rows):
+    found = scores(np.array(rows, dtype=np.float64))
+    return {name: column.to_pylist() for name, column in found.items()}
+
+
+def test_scores_by_hand():
+    found = columns([0.2, 0.5, 0.3], [0.7, 0.1, 0.2])
+    assert found["label_index"] == [1, 0]
+    assert found["confidence"] == pytest.approx([0.5, 0.7])
+    assert found["margin"] == pytest.approx([0.2, 0.5])
+    entropy = [-sum(p * math.log(p) for p in row) for row in ([0.2, 0.5, 0.3], [0.7, 0.1, 0.2])]
+    assert found["entropy"] == pytest.approx(entropy)
+    assert found["top_index"] == [[1, 2, 0], [0, 2, 1]]
+    assert found["top_probability"] == [pytest.approx([0.5, 0.3, 0.2]), pytest.approx([0.7, 0.2, 0.1])]
+
+
+def test_ties_go_to_the_lower_class():
+    found = columns([0.25, 0.25, 0.25, 0.25], [0.1, 0.4, 0.1, 0.4])
+    assert found["label_index"] == [0, 1]
+    assert found["margin"] == [0.0, 0.0]
+    assert found["top_index"] == [[0, 1, 2, 3], [1, 3, 0, 2]]
+    assert found["entropy"][0] == pytest.approx(math.log(4))
+
+
+def test_certainty():
+    """No NaN from 0 * log 0."""
+    found = columns([0.0, 1.0, 0.0])
+    assert found["confidence"] == found["margin"] == [1.0]
+    assert found["entropy"] == [0.0]
+    assert found["top_index"] == [[1, 0, 2]]
+
+
+def test_top_k_of_many_classes():
+    probabilities = np.arange(1, 14) / 91  # 13 classes, the last the likeliest
+    found = columns(probabilities, probabilities[::-1])
+    assert found["top_index"] == [list(range(12, 2, -1)), list(range(10))]
+    assert found["top_probability"][0] == pytest.approx(probabilities[:2:-1])
+    assert found["margin"] == pytest.approx([1 / 91, 1 / 91])
+    assert found["entropy"][0] == pytest.approx(-(probabilities * np.log(probabilities)).sum(), rel=1e-6)  # of all 13
+
+
+def test_two_classes_and_no_rows():
+    found = columns([0.9, 0.1])
+    assert (found["margin"], found["top_index"]) == ([pytest.approx(0.8)], [[0, 1]])
+    assert all(len(column) == 0 for column in scores(np.empty((0, 3))).values())
+
+
+@pytest.fixture
+def head(tiny):
+    """A head of 30 digits, laid into the workspace."""
+    known, _ = fit_head(tiny.embeddings[:30], tiny.truth[:30], num_classes=10, seed=0)
+    tiny.campaign.store.write("head.safetensors", known.to_bytes())
+    return known
+
+
+def test_every_readable_item_is_predicted(ray_session, tiny, head):
+    found = predict(tiny.campaign, tiny.pieces, 1, "head.safetensors")
+    assert found.spans == tiny.pieces.spans
+    assert found.num_rows == 59
+    tables = [read_part(tiny.campaign.store, part) for part in found.parts]
+    assert all(table.schema.equals(schema.PREDICTIONS) for table in tables)
+    assert all(part.name.startswith("rounds/0001/predictions-") for part in found.parts)
+    rows = [row for table in tables for row in table.to_pylist()]
+    assert [row["row"] for row in rows] == tiny.rows.tolist()
+    assert [row["id"] for row in rows] == [tiny.ids[row] for row in tiny.rows]
+    probabilities = head.probabilities(tiny.embeddings[tiny.rows])
+    assert [row["label_index"] for row in rows] == probabilities.argmax(axis=1).tolist()
+    assert [row["confidence"] for row in rows] == probabilities.max(axis=1).astype(np.float32).tolist()
+    ranked = np.sort(probabilities, axis=1)
+    assert [row["margin"] for row in rows] == (ranked[:, -1] - ranked[:, -2]).astype(np.float32).tolist()
+    accuracy = (probabilities.argmax(axis=1) == tiny.truth[tiny.rows]).mean()
+    assert accuracy > 0.8  # it is the digits that it sees
+
+
+def test_round_is_predicted_once(ray_session, tiny, head):
+    first = predict(tiny.campaign, tiny.pieces, 0, "head.safetensors")
+    assert predict(tiny.campaign, tiny.pieces, 0, "no such head") == first
+    assert predict(tiny.campaign, tiny.pieces, 1, "head.safetensors") != first
+
+
+def test_changed_embeddings_are_refused(ray_session, tiny, head):
+    part = tiny.pieces.parts[1]
+    data = bytearray(tiny.campaign.store.read(part.name))
+    data[len(data) // 2] ^= 1
+    tiny.campaign.store.write(part.name, bytes(data))
+    with pytest.raises(StorageError, match="the file was changed after it was written"):
+        predict(tiny.campaign, tiny.pieces, 0, "head.safetensors")
+    assert tiny.campaign.records.find("rounds/0000/predictions") is None

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, certify
+from raylabel.reporting.accept import AuditView, accept, quality, verdict_of, view_audit
+
+AUDIT = np.array([1, 4, 8, 17, 23, 25, 26, 33, 39, 40, 41, 47, 52, 55, 59])  # 17 cannot be read
+TRAIN = np.array([0, 2, 30])
+
+
+def sure(tiny, wrong=()):
+    """Predictions that are right but for some rows, surer of lower rows."""
+    labels = tiny.truth.copy()
+    labels[list(wrong)] = (labels[list(wrong)] + 1) % 10
+    return labels, np.linspace(0.99, 0.5, 60).astype(np.float32)
+
+
+def answers(tiny, labels=None):
+    rows = np.concatenate([AUDIT[AUDIT != 17], TRAIN])
+    purpose = ["audit"] * 14 + ["train"] * 3
+    return tiny.answered(rows, purpose, labels)
+
+
+def test_view_puts_predictions_and_answers_side_by_side(tiny):
+    labels, confidence = sure(tiny, wrong=[4])
+    predictions = tiny.predicted(0, labels, confidence)
+    told = tiny.truth[[59, 4, 1, 17]].copy()
+    told[0] = -1
+    answered = tiny.answered([59, 4, 1, 17], "audit", told)
+    view = view_audit(tiny.campaign, predictions, answered)
+    assert view.confidence.tolist() == confidence[[1, 4, 59]].tolist()
+    assert view.predicted.tolist() == labels[[1, 4, 59]].tolist()
+    assert view.answered.tolist() == [tiny.truth[1], tiny.truth[4], -1]
+    assert view.correct.tolist() == [True, False, False]
+
+
+def test_view_sees_no_training_answer(tiny):
+    labels, confidence = sure(tiny)
+    predictions = tiny.predicted(0, labels, confidence)
+    assert len(view_audit(tiny.campaign, predictions, answers(tiny)).correct) == 14
+    view = view_audit(tiny.campaign, predictions, tiny.answered(TRAIN))
+    assert (len(view.confidence), len(view.correct)) == (0, 0)
+    assert view.confidence.dtype == np.float32
+
+
+def test_certificate(ray_session, tiny, capsys):
+    """The same as certifying arrays: each of two rounds may spend half of alpha."""
+    labels, confidence = sure(tiny)
+    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny))
+    audit = AUDIT[AUDIT != 17]
+    human = np.isin(tiny.rows, np.concatenate([audit, TRAIN]))
+    pool = ConfidenceHistogram.of(confidence[tiny.rows], human=human)
+    expected = certify(confidence[audit], np.ones(14, bool), max_error=0.3, alpha=0.05 / 2, promise="auto", pool=pool)
+    assert isinstance(expected, Certificate)
+    assert (expected.num_pool, expected.num_auto) == (59, 59 - 17)
+    assert verdict_of(record) == expected
+    assert record.facts["verdict"] == "certificate"
+    assert record.facts["sentence"] == expected.sentence()
+    assert record.facts["audit"]["accuracy"] == 1.0
+    assert f"round 0 · accept: {expected.sentence()}" in capsys.readouterr().err
+    again = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN))
+    assert again.facts == tiny.campaign.records.find("rounds/0000/verdict").facts  # a round has one verdict
+
+
+def test_withheld(ray_session, tiny):
+    labels, confidence = sure(tiny, wrong=AUDIT[:9])
+    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny))
+    verdict = verdict_of(record)
+    assert isinstance(verdict, Withheld)
+    assert record.facts["verdict"] == "withheld"
+    assert record.facts["sentence"] == verdict.sentence()
+    assert (verdict.num_audited, verdict.max_error, verdict.alpha) == (14, 0.3, 0.025)
+    assert record.facts["audit"]["accuracy"] == pytest.approx(1 - 8 / 14)  # the ninth cannot be read
+
+
+def test_no_audit(ray_session, tiny):
+    labels, confidence = sure(tiny)
+    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN))
+    assert record.facts["verdict"] == "withheld"
+    assert "there are no audit answers" in record.facts["sentence"]
+    assert record.facts["audit"] == {"num_audited": 0}
+
+
+def test_quality_by_hand():
+    """Five items: three right, one wrong, one that nobody could tell and that therefore counts as wrong."""
+    confidence = np.array([0.9, 0.8, 0.7, 0.6, 1.0], np.float32)
+    view = AuditView(confidence, np.array([0, 1, 2, 1, 2], np.int32), np.array([0, 1, 1, -1, 2], np.int32))
+    found = quality(view, ("a", "b", "c"))
+    assert found["num_audited"] == 5
+    assert found["num_unresolved"] == 1
+    assert found["accuracy"] == pytest.approx(3 / 5)
+    interval = binomtest(3, 5).proportion_ci(confidence_level=0.95, method="exact")
+    assert found["accuracy_interval"] == pytest.approx([interval.low, interval.high])
+    # Of the four that people could tell: truth a b b c, predicted a b c c.
+    assert found["per_class"] == {
+        "a": {"precision": 1.0, "recall": 1.0, "f1": 1.0, "num_audited": 1},
+        "b": {"precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3), "num_audited": 2},
+        "c": {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "num_audited": 1},
+    }
+    assert found["macro"] == {
+        "precision": pytest.approx(2.5 / 3),
+        "recall": pytest.approx(2.5 / 3),
+        "f1": pytest.approx(7 / 9),
+    }
+    assert found["micro"] == {"precision": 0.75, "recall": 0.75, "f1": 0.75}
+    # Bins of 1/15: every item has one of its own.
+    assert found["calibration_error"] == pytest.approx((0.1 + 0.2 + 0.7 + 0.6 + 0.0) / 5, abs=1e-6)
+
+
+def test_quality_where_nobody_could_tell_anything():
+    view = AuditView(np.array([0.9, 0.8], np.float32), np.array([0, 1], np.int32), np.array([-1, -1], np.int32))
+    found = quality(view, ("a", "b"))
+    assert (found["num_audited"], found["num_unresolved"], found["accuracy"]) == (2, 2, 0.0)
+    assert found["accuracy_interval"][0] == 0.0
+    assert found["macro"] == found["micro"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert found["per_class"]["a"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_audited": 0}
+    assert found["calibration_error"] == pytest.approx(0.85)

@@ -1,0 +1,145 @@
+import csv
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from raylabel import schema
+from raylabel.acceptance import Certificate, MonotoneCalibration, Withheld
+from raylabel.demo import DIGITS
+from raylabel.errors import RaylabelError
+from raylabel.reporting.result import Last, export_labels, write_labels
+from raylabel.workspace import Record, read_part
+
+# Row by row: surer of higher rows, so that rows 40 to 59 pass a threshold of 0.7.
+CONFIDENCE = np.concatenate([np.linspace(0.3, 0.6, 40), np.linspace(0.7, 1.0, 20)]).astype(np.float32)
+AUDIT, TRAIN = [2, 10, 20, 45, 50, 59], [0, 41, 33]
+HUMAN = AUDIT + TRAIN
+
+
+def answers(tiny):
+    """The truth, but nobody could tell row 20, and people call row 41 something else than the model."""
+    labels = tiny.truth[HUMAN].copy()
+    labels[2], labels[7] = -1, (labels[7] + 1) % 10
+    return tiny.answered(HUMAN, ["audit"] * 6 + ["train"] * 3, labels)
+
+
+def last(tiny, certified=True):
+    predicted = tiny.truth.copy()
+    predicted[[2, 45]] = (predicted[[2, 45]] + 1) % 10  # two audit items that the model gets wrong
+    num_auto = len(set(range(40, 60)) - set(HUMAN))
+    verdict = (
+        Certificate(float(CONFIDENCE[40]), 0.2, 0.3, 0.05, "auto", "by hand", 20, 3, 1, num_auto, 59, "finite")
+        if certified
+        else Withheld("too few", 100, 0.3, 0.05, "auto", 6)
+    )
+    facts = {"verdict": "certificate" if certified else "withheld", "details": verdict.to_dict()}
+    return Last(1, "tiny/head", tiny.predicted(1, predicted, CONFIDENCE), Record(facts=facts))
+
+
+def rows_of(tiny, record):
+    return {
+        row["id"]: row for part in record.parts["labels"] for row in read_part(tiny.campaign.store, part).to_pylist()
+    }
+
+
+def test_labels_with_a_certificate(ray_session, tiny):
+    record = write_labels(tiny.campaign, last(tiny), answers(tiny))
+    found = rows_of(tiny, record)
+    assert sorted(found) == sorted(tiny.ids[row] for row in tiny.rows)
+    sources = {row: found[tiny.ids[row]]["source"] for row in tiny.rows}
+    auto = set(range(40, 60)) - set(HUMAN)
+    assert {row for row in sources if sources[row] == "auto"} == auto  # 40 lies exactly on the threshold
+    assert {row for row in sources if sources[row] == "human"} == set(HUMAN) - {20}
+    assert dict(record.facts) == {"num_human": 8, "num_auto": len(auto), "num_undecided": 59 - 8 - len(auto)}
+    for row in tiny.rows:
+        item = found[tiny.ids[row]]
+        index = int(tiny.truth[row])
+        if row in auto:
+            assert (item["label"], item["label_index"]) == (DIGITS[index], index)
+            assert (item["model"], item["certificate"]) == ("tiny/head", "rounds/0001/verdict")
+        elif sources[row] == "human":
+            index = (index + 1) % 10 if row == 41 else index
+            assert (item["label"], item["label_index"]) == (DIGITS[index], index)
+            assert (item["confidence"], item["model"], item["certificate"]) == (None, None, None)
+        else:
+            assert (item["label"], item["label_index"], item["certificate"]) == (None, None, None)
+            assert item["model"] == "tiny/head"
+        assert item["round"] == 1
+
+
+def test_confidence_is_calibrated_on_the_audit(ray_session, tiny):
+    """Right and wrong of the six audit items by hand; monotone, so that no order changes."""
+    record = write_labels(tiny.campaign, last(tiny), answers(tiny))
+    found = rows_of(tiny, record)
+    right = np.array([False, True, False, False, True, True])  # 2 and 45 are wrong, 20 nobody could tell
+    calibration = MonotoneCalibration.fit(CONFIDENCE[AUDIT], right)
+    machine = [row for row in tiny.rows if found[tiny.ids[row]]["source"] != "human"]
+    calibrated = [found[tiny.ids[row]]["confidence"] for row in machine]
+    assert calibrated == calibration.apply(CONFIDENCE[machine]).tolist()
+    assert calibrated == sorted(calibrated)
+    assert calibrated[0] == 0.0
+    assert calibrated[-1] == 1.0
+
+
+def test_labels_without_a_certificate(ray_session, tiny):
+    record = write_labels(tiny.campaign, last(tiny, certified=False), answers(tiny))
+    found = rows_of(tiny, record)
+    assert dict(record.facts) == {"num_human": 8, "num_auto": 0, "num_undecided": 51}
+    assert {item["source"] for item in found.values()} == {"human", "none"}
+    assert all(item["certificate"] is None for item in found.values())
+    assert sum(item["label"] is None for item in found.values()) == 51
+
+
+def test_labels_without_an_audit(ray_session, tiny):
+    """There is nothing to calibrate on: the model's own confidence stands."""
+    record = write_labels(tiny.campaign, last(tiny, certified=False), tiny.answered(TRAIN))
+    found = rows_of(tiny, record)
+    machine = [row for row in tiny.rows if row not in TRAIN]
+    assert [found[tiny.ids[row]]["confidence"] for row in machine] == CONFIDENCE[machine].tolist()
+
+
+def test_labels_are_written_once(ray_session, tiny):
+    first = write_labels(tiny.campaign, last(tiny), answers(tiny))
+    again = write_labels(tiny.campaign, last(tiny, certified=False), answers(tiny))
+    assert again.facts == first.facts
+    assert rows_of(tiny, again) == rows_of(tiny, first)
+
+
+def test_certificate_that_counted_otherwise_is_caught(ray_session, tiny):
+    """One answer more than the certificate knew of: the numbers must not drift apart without a word."""
+    more = tiny.answered([*HUMAN, 47], ["audit"] * 6 + ["train"] * 4)
+    with pytest.raises(AssertionError, match="counted exactly the items that are accepted"):
+        write_labels(tiny.campaign, last(tiny), more)
+
+
+def test_export(ray_session, tiny, tmp_path):
+    record = write_labels(tiny.campaign, last(tiny), answers(tiny))
+    expected = list(rows_of(tiny, record).values())
+    for suffix in (".parquet", ".csv", ".jsonl"):
+        assert export_labels(tiny.campaign, tmp_path / f"labels{suffix}") == 59
+    table = pq.read_table(tmp_path / "labels.parquet")
+    assert table.schema.equals(schema.LABELS)
+    assert table.to_pylist() == expected
+    assert [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()] == expected
+    with (tmp_path / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [row["id"] for row in expected]
+    assert [row["label"] or None for row in rows] == [row["label"] for row in expected]
+    assert [row["label_index"] for row in rows] == [
+        "" if row["label_index"] is None else str(row["label_index"]) for row in expected
+    ]
+
+
+def test_export_before_there_is_a_result(tiny, tmp_path):
+    with pytest.raises(RaylabelError, match="no result yet; `raylabel run` goes on to it"):
+        export_labels(tiny.campaign, tmp_path / "labels.csv")
+    assert list(tmp_path.glob("labels*")) == []
+
+
+@pytest.mark.parametrize("name", ["labels.xlsx", "missing/labels.csv", "missing/labels.parquet"])
+def test_export_to_a_place_that_does_not_do(tiny, tmp_path, name):
+    tiny.campaign.records.commit("labels/labels", Record(parts={"labels": []}))
+    with pytest.raises(RaylabelError, match=name):
+        export_labels(tiny.campaign, tmp_path / name)

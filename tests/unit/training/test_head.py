@@ -1,0 +1,122 @@
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from raylabel.demo import DIGITS
+from raylabel.errors import RaylabelError, StorageError
+from raylabel.models.heads import Head, fit_head
+from raylabel.training.head import HeadActor, HeadTrainer, train
+
+ROWS = np.array([51, 3, 22, 8, 17, 40, 1, 30, 12, 9, 44, 2, 27, 35, 58, 20])  # 17 cannot be read
+
+
+@pytest.fixture
+def trainer(ray_session):
+    found = HeadTrainer()
+    yield found
+    found.close()
+
+
+def expected(tiny, rows, number=0):
+    """The same head, from arrays alone: rows in the order of their ids."""
+    rows = sorted((row for row in rows if row != tiny.broken), key=lambda row: tiny.ids[row])
+    seed = tiny.campaign.seed("folds", number)
+    return fit_head(tiny.embeddings[rows], tiny.truth[rows], num_classes=10, seed=seed)
+
+
+def test_head_and_its_facts(tiny):
+    record = HeadActor(tiny.campaign).fit(1, tiny.ref, tiny.pieces, tiny.answered(ROWS))
+    head, cross = expected(tiny, ROWS, number=1)
+    data = tiny.campaign.store.read(record.facts["head"])
+    assert data == head.to_bytes()
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    counts = np.bincount(tiny.truth[ROWS[ROWS != 17]], minlength=10)
+    assert dict(record.facts) == {
+        "head": f"rounds/0001/head-{digest}.safetensors",
+        "model": f"tiny/{digest}",
+        "backbone": "tiny",
+        "accuracy": cross.accuracy,
+        "penalty": cross.penalty,
+        "temperature": head.temperature,
+        "num_answers": 15,
+        "answers_by_class": counts.tolist(),
+        "unseen": [DIGITS[index] for index in range(10) if counts[index] == 0],
+    }
+    assert record.facts["unseen"]
+    assert Head.from_bytes(data).probabilities(tiny.embeddings[:1])[0, counts == 0].max() == 0
+
+
+def test_order_of_the_answers_makes_no_difference(tiny):
+    first = HeadActor(tiny.campaign).fit(0, tiny.ref, tiny.pieces, tiny.answered(ROWS))
+    other = HeadActor(tiny.campaign).fit(0, tiny.ref, tiny.pieces, tiny.answered(ROWS[::-1]))
+    assert first.facts == other.facts
+
+
+def test_embeddings_are_read_once(tiny):
+    """What was answered in an earlier round is kept; another backbone's is read anew."""
+    actor, store, rows = HeadActor(tiny.campaign), tiny.campaign.store, np.setdiff1d(ROWS, [tiny.broken])
+    first = actor.fit(0, tiny.ref, tiny.pieces, tiny.answered(rows[:12]))
+    actor.fit(1, tiny.ref, tiny.pieces, tiny.answered(rows))
+    for part in tiny.pieces.parts:
+        store.remove(part.name)
+    again = actor.fit(0, tiny.ref, tiny.pieces, tiny.answered(rows[:12]))
+    assert again.facts == first.facts
+    with pytest.raises(StorageError, match="it is gone"):
+        actor.fit(1, replace(tiny.ref, digest="tuned"), tiny.pieces, tiny.answered(rows))
+
+
+def test_another_backbone_forgets_the_first(tiny, begin):
+    actor = HeadActor(tiny.campaign)
+    first = actor.fit(0, tiny.ref, tiny.pieces, tiny.answered(ROWS))
+    second = actor.fit(0, replace(tiny.ref, digest="tuned"), tiny.pieces, tiny.answered(ROWS))
+    third = actor.fit(0, tiny.ref, tiny.pieces, tiny.answered(ROWS))
+    assert first.facts == third.facts
+    assert second.facts["model"] == first.facts["model"].replace("tiny/", "tuned/")
+
+
+def test_no_usable_answer(tiny):
+    for rows in ([], [tiny.broken]):
+        with pytest.raises(RaylabelError, match="round 2: no training answer names a class; answer some"):
+            HeadActor(tiny.campaign).fit(2, tiny.ref, tiny.pieces, tiny.answered(rows))
+
+
+def test_training_leaves_the_audit_alone(trainer, tiny, capsys):
+    """Neither audit answers nor those that nobody could tell reach the model, whatever they say."""
+    purpose = ["train"] * 12 + ["audit"] * 4
+    labels = tiny.truth[ROWS].copy()
+    labels[5] = -1
+    answered = tiny.answered(ROWS, purpose, labels)
+    record = train(tiny.campaign, 0, trainer, ref=tiny.ref, pieces=tiny.pieces, answered=answered)
+    used = np.delete(ROWS[:12], 5)
+    head, cross = expected(tiny, used)
+    assert record.facts["num_answers"] == 10  # 12, less row 17 and the one of nobody
+    assert tiny.campaign.store.read(record.facts["head"]) == head.to_bytes()
+    said = capsys.readouterr().err
+    assert f"round 0 · train: 10 answers, {cross.accuracy:.1%} right on answers held out" in said
+    assert f"no answer names {', '.join(record.facts['unseen'])} yet, so the model cannot" in said
+
+    labels[12:] = (labels[12:] + 1) % 10
+    other = train(
+        tiny.campaign, 1, trainer, ref=tiny.ref, pieces=tiny.pieces, answered=tiny.answered(ROWS, purpose, labels)
+    )
+    assert np.array_equal(
+        Head.from_bytes(tiny.campaign.store.read(other.facts["head"])).weight, expected(tiny, used, number=1)[0].weight
+    )
+
+
+def test_round_is_trained_once(trainer, tiny):
+    first = train(tiny.campaign, 0, trainer, ref=tiny.ref, pieces=tiny.pieces, answered=tiny.answered(ROWS))
+    again = train(tiny.campaign, 0, trainer, ref=tiny.ref, pieces=tiny.pieces, answered=tiny.answered(ROWS[:3]))
+    assert again.facts == first.facts
+    assert HeadTrainer().close() is None  # one that never started an actor
+
+
+def test_one_class_comes_back_as_raylabels_own_error(trainer, tiny):
+    rows = tiny.rows[tiny.truth[tiny.rows] == 3]
+    with pytest.raises(RaylabelError, match="training answers name one class; a model needs two") as caught:
+        train(tiny.campaign, 0, trainer, ref=tiny.ref, pieces=tiny.pieces, answered=tiny.answered(rows))
+    assert caught.value.exit_code == 1
+    assert "ray::" not in str(caught.value)
+    assert tiny.campaign.records.find("rounds/0000/model") is None
