@@ -204,11 +204,11 @@ def check_strategies(config: Config) -> None:
 def check_audit(config: Config) -> None:
     """Refuse an audit that could not certify anything even if every answer agreed; 0 answers ask for none."""
     settings, budget = config.acceptance, config.budget
-    needed = smallest_audit(settings.max_error, settings.alpha / budget.rounds)
+    needed = smallest_audit(settings.max_error, config.alpha_per_look())
     if 0 < budget.audit_answers < needed:
         raise ConfigError(
             f"budget.audit_answers: {budget.audit_answers} cannot certify at most {settings.max_error:.1%} wrong with "
-            f"{1 - settings.alpha:.1%} confidence over {budget.rounds} rounds, even if all agree: {needed} is the least"
+            f"{1 - config.alpha_per_look():.1%} confidence a look, even if all agree: {needed} is the least"
             ", and several times that is usual; raise it or acceptance.max_error, or set it to 0 for no machine labels"
         )
 

@@ -125,8 +125,10 @@ class Acceptance(_Section):
     """... with confidence 1 - alpha, over all rounds together."""
     promise: Literal["auto", "whole"] = "auto"
     """Wrong among the auto-labels, or wrong auto-labels among the whole pool."""
+    looks: Literal["every", "last"] = "every"
+    """"every": certify each round, with alpha / rounds a look; "last": once, when the loop ends, with all of alpha."""
     target_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Stop early once this share of the pool is answered or accepted."""
+    """Stop early once this share of the pool is answered or accepted; wants looks = "every"."""
     flat_rounds: Positive = 3
     """Stop early after this many rounds without a better cross-fitted accuracy."""
 
@@ -174,10 +176,19 @@ class Config(_Section):
                 f"budget.train_answers: {self.budget.train_answers} for {self.budget.rounds} rounds; "
                 "give at least one answer a round, or fewer rounds"
             )
+        if self.acceptance.looks == "last" and self.acceptance.target_coverage < 1:
+            raise ValueError(
+                'acceptance.target_coverage: with looks = "last" the loop cannot know that its target is met; '
+                'set looks = "every" or leave the target out'
+            )
         beyond = [r for r in self.training.finetune_at if r >= self.budget.rounds]
         if beyond:
             raise ValueError(f"training.finetune_at: round {beyond[0]} of {self.budget.rounds} (numbered from 0)")
         return self
+
+    def alpha_per_look(self) -> float:
+        """What one look at the audit may spend, so that all looks together spend alpha."""
+        return self.acceptance.alpha / (self.budget.rounds if self.acceptance.looks == "every" else 1)
 
     def round_sizes(self) -> list[int]:
         """Training answers asked for in each round: as even as can be, the first rounds take what is over."""

@@ -32,6 +32,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
     ref = inference.first_backbone(campaign)
     trainer, model, stopped = training.HeadTrainer(), None, ""
     rounds: list[dict[str, Any]] = []
+    curve: list[float] = []
     for number in range(campaign.config.budget.rounds):
         lease.check()
         due = until if campaign.records.find(f"{folder(number)}/round") is None else ""
@@ -51,13 +52,15 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
         if due == "train":
             return None
         predictions = inference.predict(campaign, pieces, number, head.facts["head"])
-        verdict = accept.accept(campaign, number, predictions, answered)
+        curve.append(head.facts["accuracy"])
+        stopped = end_reason(campaign, curve)
+        verdict = accept.accept(campaign, number, predictions, answered, is_last=bool(stopped))
         model = labeling.Model(head.facts["head"], predictions)
         last = result.Last(number, head.facts["model"], predictions, verdict)
         rounds.append(commit(campaign, number, head, verdict, num_answers=answered.num_rows))
         if due == "accept":
             return None
-        if stopped := stop_reason(campaign, rounds, pieces.num_rows):
+        if stopped := stopped or target_reason(campaign, rounds[-1], pieces.num_rows):
             break
     trainer.close()
     labels = result.write_labels(campaign, last, answered)
@@ -85,20 +88,28 @@ def commit(campaign: Campaign, number: int, head: Record, verdict: Record, *, nu
     return dict(campaign.records.once(f"{folder(number)}/round", lambda: Record(facts=facts)).facts)
 
 
-def stop_reason(campaign: Campaign, rounds: list[dict[str, Any]], num_readable: int) -> str:
-    """Why the loop ends after these rounds; "" if it goes on.
+def end_reason(campaign: Campaign, curve: list[float]) -> str:
+    """Why the loop ends with this round whatever the audit says; "" if it goes on.
 
-    Flat is judged by cross-fitted accuracy, which sees training answers alone; the target may be judged on the
-    audit sample, because it can only end the loop.
+    Args:
+        campaign: its budget, and how long a curve may be flat.
+        curve: cross-fitted accuracy of every round so far, which sees training answers alone.
     """
-    settings, last = campaign.config.acceptance, rounds[-1]
-    if len(rounds) == campaign.config.budget.rounds:
+    if len(curve) == campaign.config.budget.rounds:
         return "budget used up"
-    if last["verdict"] == "certificate":
-        coverage = (last["num_auto"] + last["num_answers"]) / num_readable
-        if coverage >= settings.target_coverage:
-            return f"target met: {coverage:.1%} of the pool is labeled"
-    curve = [facts["cross_fitted_accuracy"] for facts in rounds]
-    if len(curve) > settings.flat_rounds and max(curve[-settings.flat_rounds :]) <= max(curve[: -settings.flat_rounds]):
-        return f"flat: no better on held-out answers for {settings.flat_rounds} rounds"
+    patience = campaign.config.acceptance.flat_rounds
+    if len(curve) > patience and max(curve[-patience:]) <= max(curve[:-patience]):
+        return f"flat: no better on held-out answers for {patience} rounds"
     return ""
+
+
+def target_reason(campaign: Campaign, last: dict[str, Any], num_readable: int) -> str:
+    """Why the loop may end here because its target is met; "" if it is not.
+
+    This one is judged on the audit sample, which is allowed: it can only end the loop.
+    """
+    if last["verdict"] != "certificate":
+        return ""
+    coverage = (last["num_auto"] + last["num_answers"]) / num_readable
+    met = coverage >= campaign.config.acceptance.target_coverage
+    return f"target met: {coverage:.1%} of the pool is labeled" if met else ""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_EVERY_S = 30.0
@@ -19,7 +20,7 @@ _began = time.monotonic()
 def say(text: str) -> None:
     """Print one line with the seconds since the start."""
     if sys.stderr.isatty():
-        _console.print(f"[dim]{time.monotonic() - _began:6.1f} s[/dim]  {text}")
+        _console.print(f"[dim]{time.monotonic() - _began:6.1f} s[/dim]  {escape(text)}")
     else:
         print(f"{time.monotonic() - _began:6.1f} s  {text}", file=sys.stderr, flush=True)  # noqa: T201
 
@@ -43,6 +44,7 @@ def counting(label: str, *, total: int, unit: str = "images") -> Iterator[Callab
         if now - last >= LINE_EVERY_S:
             last = now
             rate = done / (now - began)
-            say(f"{label}: {done:,} of {total:,} {unit}, {rate:,.0f}/s, about {(total - done) / rate:,.0f} s left")
+            left = f", {rate:,.0f}/s, about {(total - done) / rate:,.0f} s left" if done else ""
+            say(f"{label}: {done:,} of {total:,} {unit}{left}")
 
     yield count

@@ -70,7 +70,7 @@ def _keeping_signals() -> Iterator[None]:
 def _connect(address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:
         raise RaylabelError(
             f"no Ray cluster answers at {address!r} ({error}); start one, or take compute.address out of the config "
             "to run on this machine"
@@ -187,7 +187,9 @@ def _result(reference: Any) -> Any:
 def cause_of(error: BaseException) -> BaseException:
     """What an engine's error means: the raylabel error inside it, WorkerLost, or the error itself."""
     seen: BaseException | None = error
-    while seen is not None:
+    before: list[BaseException] = []
+    while seen is not None and not any(seen is one for one in before):  # an error may be its own cause
+        before.append(seen)
         if isinstance(seen, RaylabelError) and not isinstance(seen, ray.exceptions.RayError):
             return seen
         if isinstance(seen, _LOST):

@@ -67,7 +67,7 @@ class PoolTests:
         return self.num_auto > 0
 
     def passes(self, num_wrong: CountArray) -> BoolArray:
-        """Return whether each test passes, if so many audited items are wrong."""
+        """Return whether each test passes, if so many audited items are wrong; where no label is left it does."""
         allowed = np.floor(self.asked.max_error * self.of).astype(np.int64)
         # Where the product was rounded up to a whole number.
         allowed -= allowed / np.maximum(self.of, 1) > self.asked.max_error
@@ -153,6 +153,6 @@ class SampleTests:
 
 def last_passing(tests: PoolTests | SampleTests) -> int | None:
     """Return the last threshold before the first failure that has labels to promise about."""
-    unbroken = np.logical_and.accumulate(tests.passes(tests.num_wrong) | ~tests.has_labels)
+    unbroken = np.logical_and.accumulate(tests.passes(tests.num_wrong))
     certified = np.flatnonzero(unbroken & tests.has_labels)
     return int(certified[-1]) if certified.size else None

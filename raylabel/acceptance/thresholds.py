@@ -12,6 +12,9 @@ loses on small audits (8: certified in 8 % of draws at 500 answers) or on large 
 this start loses at most 0.02 of ImageNet's coverage to the best start for each size from 300 answers on. The floor,
 c + 1.5 standard deviations, keeps the luck of how many audited items land above it from deciding.
 
+In a pool, c is worked out at every threshold from the auto-labels left there: more than 59 where the audit is a
+large part of the pool or where people answered much of what passes, as it does where a model was trained on it.
+
 **Steps.** 100 equal steps of coverage from there to the whole pool. At ImageNet and 5,000 answers coverage is 0.536
 with 20 steps, 0.546 with 40 and 0.553 with 100; smaller steps cost nothing in any of the pools.
 
@@ -52,8 +55,8 @@ def pool_positions(
         num_steps: how many thresholds to choose; fewer where items share their confidence.
 
     Returns:
-        (L,) int64 positions into `histogram.EDGES`, thresholds falling, every one passing more items than
-        the one before and the last passing all; 1 <= L <= `num_steps`.
+        (L,) int64 positions into `histogram.EDGES`, thresholds falling; every one passes more items that nobody
+        answered beside the audit than the one before, the last all of them; 1 <= L <= `num_steps`.
     """
     # Passing, and of those the ones that the audit could have drawn.
     passing, open_ = pool.num_passing(), count_passing(pool.counts - pool.human_counts + audited)

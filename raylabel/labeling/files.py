@@ -18,10 +18,10 @@ from PIL import Image
 
 from raylabel import schema
 from raylabel.campaign import Campaign, folder
-from raylabel.errors import AnswersError, RaylabelError, UnknownName
+from raylabel.errors import AnswersError, PoolError, RaylabelError, UnknownName
 from raylabel.labeling.answers import Answer, append, collect, consensus, index_of
 from raylabel.labeling.shortlist import Rows
-from raylabel.pool import Plan, Want
+from raylabel.pool import Plan, ShardUnreadable, Want
 from raylabel.pool.read import fetch_from
 from raylabel.workspace import read_parts
 
@@ -54,6 +54,7 @@ def export_shortlist(campaign: Campaign, plan: Plan, target: Path) -> tuple[int,
 
     Raises:
         RaylabelError: no round has asked yet, or the file cannot be written.
+        PoolError: a picture can no longer be read.
     """
     if target.suffix not in (".csv", ".jsonl"):
         raise RaylabelError(f"{target}: expected a name that ends in .csv or .jsonl")
@@ -82,7 +83,14 @@ def _images(campaign: Campaign, plan: Plan, items: list[dict[str, Any]], target:
     position = {item["row"]: item["position"] for item in items}
     names: dict[int, str] = {}
     for shard, rows in plan.by_shard(list(position)):
-        for found in fetch_from(plan, shard, rows, campaign.config.pool, campaign.store, Want()):
+        try:
+            items_there = fetch_from(plan, shard, rows, campaign.config.pool, campaign.store, Want())
+        except ShardUnreadable as error:
+            raise PoolError(
+                f"{plan.root}/{shard.name}: can no longer be read ({error.code}: {error.message}); "
+                "restore the pool as it was planned"
+            ) from error
+        for found in items_there:
             name = place / f"{position[found.row]:05d}.jpg"
             _thumbnail(found.image, name)
             names[found.row] = str(name)

@@ -39,44 +39,52 @@ class AuditView:
         return np.asarray(self.predicted == self.answered, dtype=bool)
 
 
-def accept(campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table) -> Record:
+def accept(campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table, *, is_last: bool) -> Record:
     """Certify the labels of a round, or say why not; once.
 
     The audit's answers are compared with the round's predictions, and the confidence of every readable item of the
-    pool is counted. Each of the campaign's rounds may spend alpha / rounds, so that the last certificate holds
-    although the loop looked every time.
+    pool is counted. Where every round looks, each may spend alpha / rounds, so that the last certificate holds
+    although the loop looked every time; where only the last one does, it may spend all of alpha.
 
     Args:
         campaign: its `acceptance` section is the promise.
         number: the round.
         predictions: of the round.
         answered: rows of schema.RESOLVED up to this round.
+        is_last: whether the loop ends with this round; must not depend on audit answers where looks is "last".
 
     Returns:
         Its record: facts verdict ("certificate" or "withheld"), the certificate's own fields, its sentence, and
         audit: the quality that the audit sample estimates.
     """
-    return campaign.records.once(f"{folder(number)}/verdict", lambda: _accept(campaign, number, predictions, answered))
-
-
-def _accept(campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table) -> Record:
-    settings = campaign.config.acceptance
-    view = view_audit(campaign, predictions, answered)
-    human = answered.column("row").to_numpy()
-    counted = runtime.fold(_Count(campaign, human), predictions.parts, ConfidenceHistogram.merge)
-    verdict = certify(
-        view.confidence,
-        view.correct,
-        max_error=settings.max_error,
-        alpha=settings.alpha / campaign.config.budget.rounds,
-        promise=settings.promise,
-        pool=counted,
+    return campaign.records.once(
+        f"{folder(number)}/verdict", lambda: _accept(campaign, number, predictions, answered, is_last)
     )
-    say(f"round {number} · accept: {verdict.sentence()}")
+
+
+def _accept(campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table, is_last: bool) -> Record:
+    settings = campaign.config.acceptance
+    asked: dict[str, Any] = {
+        "max_error": settings.max_error,
+        "alpha": campaign.config.alpha_per_look(),
+        "promise": settings.promise,
+    }
+    view = view_audit(campaign, predictions, answered)
+    verdict: Certificate | Withheld
+    if settings.looks == "last" and not is_last:
+        reason = "the one look at the audit is kept for the end of the loop"
+        verdict = Withheld(reason=reason, num_needed=None, num_audited=len(view.correct), **asked)
+        sentence = f"No certificate yet: {reason}."
+    else:
+        human = answered.column("row").to_numpy()
+        counted = runtime.fold(_Count(campaign, human), predictions.parts, ConfidenceHistogram.merge)
+        verdict = certify(view.confidence, view.correct, pool=counted, **asked)
+        sentence = verdict.sentence()
+    say(f"round {number} · accept: {sentence}")
     facts = {
         "verdict": "certificate" if isinstance(verdict, Certificate) else "withheld",
         "details": verdict.to_dict(),
-        "sentence": verdict.sentence(),
+        "sentence": sentence,
         "audit": quality(view, campaign.config.classes),
     }
     return Record(facts=facts)

@@ -15,6 +15,7 @@ ELSEWHERE = {
     "inference/actors.py",
     "training/finetune.py",
     "training/worker.py",
+    "training/work.py",
 }
 
 

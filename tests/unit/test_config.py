@@ -248,3 +248,17 @@ def test_a_config_cannot_be_changed_and_parse_names_its_source(tmp_path):
     with pytest.raises(ConfigError, match=r"^here: unknown key 'seeed': did you mean 'seed'\?$"):
         parse({**tree, "seeed": 3}, where="here", folder=tmp_path)
     assert tree == {"workspace": "w", "classes": ["a", "b"], "pool": {"path": "p"}}, "the tree is left as it was"
+
+
+def test_alpha_per_look(tmp_path):
+    tree = {"workspace": "w", "classes": ["a", "b"], "pool": {"path": "p"}, "budget": {"rounds": 4}}
+    every = parse(tree, where="c", folder=tmp_path)
+    assert every.alpha_per_look() == 0.0125
+    last = parse({**tree, "acceptance": {"looks": "last"}}, where="c", folder=tmp_path)
+    assert last.alpha_per_look() == 0.05
+
+
+def test_one_look_knows_no_target(tmp_path):
+    tree = {"workspace": "w", "classes": ["a", "b"], "pool": {"path": "p"}}
+    with pytest.raises(ConfigError, match="the loop cannot know that its target is met"):
+        parse({**tree, "acceptance": {"looks": "last", "target_coverage": 0.9}}, where="c", folder=tmp_path)

@@ -109,3 +109,10 @@ def test_odd_names_survive(tmp_path):
     config = load(target)
     assert config.classes == tuple(names)
     assert config.pool.path == str(tmp_path / 'a "b" # c')
+
+
+def test_a_link_that_leads_nowhere_is_not_written_through(tmp_path):
+    (tmp_path / "campaign.toml").symlink_to(tmp_path / "other.toml")
+    with pytest.raises(ConfigError, match=r"cannot be written \(File exists\)"):
+        write_config(tmp_path / "campaign.toml", pool="p", classes="a,b", workspace="w")
+    assert not (tmp_path / "other.toml").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raylabel.errors import AnswersError, RaylabelError
+from raylabel.errors import AnswersError, PoolError, RaylabelError
 from raylabel.labeling.answers import Answer, append, collect, consensus
 from raylabel.labeling.files import export_shortlist, import_answers, newest_shortlist
 from raylabel.pool import Plan
@@ -125,6 +125,13 @@ def test_export_of_a_folder_pool_names_its_files(asked, tmp_path):
         images = [row["image"] for row in csv.DictReader(file)]
     assert images == [f"s3://bucket/photos/{asked.ids[row]}" for row in ASKED]
     assert not (tmp_path / "questions_images").exists()
+
+
+def test_export_where_the_pool_was_changed(asked, tmp_path):
+    shards = (replace(asked.plan.shards[0], etag="another"), asked.plan.shards[1])
+    with pytest.raises(PoolError, match=r"part-0\.parquet.*: can no longer be read \(input_changed: .*restore"):
+        export_shortlist(asked.campaign, replace(asked.plan, shards=shards), tmp_path / "q.csv")
+    assert not (tmp_path / "q.csv").exists()
 
 
 def test_export_leaves_out_what_is_answered(asked, tmp_path):

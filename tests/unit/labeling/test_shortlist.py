@@ -77,6 +77,18 @@ def test_audit_is_drawn_once(ray_session, tiny):
     assert draw_audit(other, tiny.plan).tolist() == rows.tolist()
 
 
+def test_shard_that_can_no_longer_be_read_stays_in_the_draw(ray_session, tiny):
+    """Leaving its rows out would make the rest likelier than the certificate thinks."""
+    gone = replace(tiny.plan.shards[1], path="gone.parquet")
+    plan = replace(tiny.plan, shards=(tiny.plan.shards[0], gone))
+    rows = draw_audit(tiny.campaign, plan)
+    assert rows.tolist() == draw(60, size=20, rng=tiny.campaign.rng("audit"))[0].tolist()
+    record = tiny.campaign.records.find("audit/draw-0000")
+    ids = read_parts(tiny.campaign.store, record.parts["audit"], schema=schema.AUDIT).column("id").to_pylist()
+    assert ids == [tiny.ids[row] if row < 40 else None for row in rows]
+    assert None in ids
+
+
 def test_no_audit(begin):
     tiny = begin(budget={"audit_answers": 0})
     assert draw_audit(tiny.campaign, tiny.plan).tolist() == []

@@ -105,3 +105,19 @@ def test_hashes_that_meet_are_told_in_pairs_of_rows_lowest_first():
     nothing = np.empty((0, 2), dtype=np.uint64)
     assert duplicates._meeting(one, nothing, two) == [(1, 7), (2, 5), (7, 9)]
     assert duplicates._meeting(nothing) == []
+
+
+def test_ids_whose_hashes_meet_by_chance_are_compared_as_text(planned, monkeypatch):
+    real = duplicates._Hash
+
+    def weak(plan: Plan, buckets: int):
+        def hashed(shard):
+            (pairs,) = real(plan, 1)(shard)
+            pairs[:, 0] = 7
+            return [pairs]
+
+        return hashed
+
+    monkeypatch.setattr(duplicates, "_Hash", weak)
+    assert find_duplicates(planned(names(0, 4), names(4, 3))) is None
+    assert find_duplicates(planned(names(0, 4), ["n3", "n5"])) == ("n3", "0.parquet, row 3", "1.parquet, row 0")

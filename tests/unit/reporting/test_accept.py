@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -47,7 +49,7 @@ def test_view_sees_no_training_answer(tiny):
 def test_certificate(ray_session, tiny, capsys):
     """The same as certifying arrays: each of two rounds may spend half of alpha."""
     labels, confidence = sure(tiny)
-    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny))
+    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), is_last=False)
     audit = AUDIT[AUDIT != 17]
     human = np.isin(tiny.rows, np.concatenate([audit, TRAIN]))
     pool = ConfidenceHistogram.of(confidence[tiny.rows], human=human)
@@ -59,13 +61,13 @@ def test_certificate(ray_session, tiny, capsys):
     assert record.facts["sentence"] == expected.sentence()
     assert record.facts["audit"]["accuracy"] == 1.0
     assert f"round 0 · accept: {expected.sentence()}" in capsys.readouterr().err
-    again = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN))
+    again = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), is_last=False)
     assert again.facts == tiny.campaign.records.find("rounds/0000/verdict").facts  # a round has one verdict
 
 
 def test_withheld(ray_session, tiny):
     labels, confidence = sure(tiny, wrong=AUDIT[:9])
-    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny))
+    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), is_last=False)
     verdict = verdict_of(record)
     assert isinstance(verdict, Withheld)
     assert record.facts["verdict"] == "withheld"
@@ -74,9 +76,22 @@ def test_withheld(ray_session, tiny):
     assert record.facts["audit"]["accuracy"] == pytest.approx(1 - 8 / 14)  # the ninth cannot be read
 
 
+def test_one_look_at_the_end_spends_all_of_alpha(ray_session, tiny):
+    config = tiny.campaign.config
+    acceptance = config.acceptance.model_copy(update={"looks": "last"})
+    campaign = replace(tiny.campaign, config=config.model_copy(update={"acceptance": acceptance}))
+    labels, confidence = sure(tiny)
+    early = accept(campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), is_last=False)
+    assert early.facts["sentence"] == "No certificate yet: the one look at the audit is kept for the end of the loop."
+    assert isinstance(verdict_of(early), Withheld)
+    final = verdict_of(accept(campaign, 1, tiny.predicted(1, labels, confidence), answers(tiny), is_last=True))
+    assert isinstance(final, Certificate)
+    assert final.alpha == 0.05
+
+
 def test_no_audit(ray_session, tiny):
     labels, confidence = sure(tiny)
-    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN))
+    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), is_last=False)
     assert record.facts["verdict"] == "withheld"
     assert "there are no audit answers" in record.facts["sentence"]
     assert record.facts["audit"] == {"num_audited": 0}

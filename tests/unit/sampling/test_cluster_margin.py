@@ -13,9 +13,7 @@ def average_linkage(points, stop):
     clusters = [[i] for i in range(len(points))]
     while len(clusters) > 1:
         distances = {
-            (a, b): float(
-                np.mean([math.dist(points[i], points[j]) for i in clusters[a] for j in clusters[b]])
-            )
+            (a, b): float(np.mean([math.dist(points[i], points[j]) for i in clusters[a] for j in clusters[b]]))
             for a, b in itertools.combinations(range(len(clusters)), 2)
         }
         (a, b), distance = min(distances.items(), key=lambda entry: entry[1])

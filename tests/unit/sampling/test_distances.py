@@ -36,9 +36,7 @@ def test_nearest_matches_a_triple_loop(monkeypatch, block_bytes):
     rng = np.random.default_rng(5)
     rows = rng.integers(-9, 10, size=(23, 5)).astype(np.float32)
     points = rng.integers(-9, 10, size=(6, 5)).astype(np.float32)
-    expected = [
-        min(sum((a - b) ** 2 for a, b in zip(row, point, strict=True)) for point in points) for row in rows
-    ]
+    expected = [min(sum((a - b) ** 2 for a, b in zip(row, point, strict=True)) for point in points) for row in rows]
     assert nearest_squared_distances(rows, points).tolist() == expected
 
 

@@ -68,8 +68,7 @@ def test_equal_points_are_each_picked_once():
 def test_first_pick_is_drawn_where_nothing_is_covered():
     pool = line(0, 1, 2, 3)
     firsts = {
-        int(k_center_greedy(pool, covered=NOTHING, size=1, rng=np.random.default_rng(seed))[0])
-        for seed in range(40)
+        int(k_center_greedy(pool, covered=NOTHING, size=1, rng=np.random.default_rng(seed))[0]) for seed in range(40)
     }
     assert firsts == {0, 1, 2, 3}
 

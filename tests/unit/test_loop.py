@@ -1,0 +1,99 @@
+import pytest
+
+from raylabel.loop import commit, end_reason, plan_once, target_reason
+from raylabel.pool import Plan
+from raylabel.workspace import Record
+
+
+def round_of(accuracy, *, num_auto=None, num_answers=10):
+    return {
+        "cross_fitted_accuracy": accuracy,
+        "verdict": "withheld" if num_auto is None else "certificate",
+        "num_auto": num_auto or 0,
+        "num_answers": num_answers,
+    }
+
+
+@pytest.fixture
+def campaign(begin):
+    def make(rounds=6, **acceptance):
+        return begin(budget={"rounds": rounds, "train_answers": 12}, acceptance=acceptance).campaign
+
+    return make
+
+
+def test_goes_on(campaign):
+    assert end_reason(campaign(), [0.5]) == ""
+    assert end_reason(campaign(), [0.5, 0.6, 0.5]) == ""
+
+
+def test_budget_used_up(campaign):
+    assert end_reason(campaign(rounds=3), [0.1, 0.2, 0.3]) == "budget used up"
+    assert end_reason(campaign(rounds=4), [0.1, 0.2, 0.3]) == ""
+
+
+@pytest.mark.parametrize(
+    ("num_auto", "num_answers", "target", "reason"),
+    [
+        (80, 10, 0.9, "target met: 90.0% of the pool is labeled"),
+        (79, 10, 0.9, ""),
+        (90, 10, 1.0, "target met: 100.0% of the pool is labeled"),
+        (89, 10, 1.0, ""),
+        (0, 95, 0.9, "target met: 95.0% of the pool is labeled"),
+        (None, 95, 0.9, ""),  # without a certificate nothing is met
+    ],
+)
+def test_target(campaign, num_auto, num_answers, target, reason):
+    last = round_of(0.5, num_auto=num_auto, num_answers=num_answers)
+    assert target_reason(campaign(target_coverage=target), last, 100) == reason
+
+
+@pytest.mark.parametrize(
+    ("curve", "flat_rounds", "is_flat"),
+    [
+        ([0.5, 0.5, 0.5], 3, False),  # three rounds have nothing before them to be better than
+        ([0.5, 0.5, 0.5, 0.5], 3, True),
+        ([0.5, 0.4, 0.3, 0.51], 3, False),
+        ([0.5, 0.6, 0.3, 0.3], 3, False),
+        ([0.5, 0.6, 0.3, 0.3, 0.6], 3, True),
+        ([0.5, 0.5], 1, True),
+        ([0.5, 0.6], 1, False),
+        ([0.9, 0.1, 0.5, 0.8, 0.85], 3, True),  # better than the last, but not than the best
+    ],
+)
+def test_flat(campaign, curve, flat_rounds, is_flat):
+    reason = f"flat: no better on held-out answers for {flat_rounds} rounds" if is_flat else ""
+    assert end_reason(campaign(flat_rounds=flat_rounds), curve) == reason
+
+
+def test_budget_comes_before_flat(campaign):
+    assert end_reason(campaign(rounds=4), [0.5] * 4) == "budget used up"
+    assert end_reason(campaign(rounds=5), [0.5] * 4).startswith("flat")
+
+
+def test_pool_is_planned_once(ray_session, tiny, capsys):
+    plan = plan_once(tiny.campaign)
+    assert (plan.num_rows, plan.kind, plan.id_column, len(plan.shards)) == (60, "parquet", "id", 2)
+    assert [(shard.path, shard.first_row, shard.rows) for shard in plan.shards] == [
+        ("part-0.parquet", 0, 40),
+        ("part-1.parquet", 40, 20),
+    ]
+    assert "plan: 60 images in 2 shards" in capsys.readouterr().err
+    assert plan_once(tiny.campaign) == plan
+    assert capsys.readouterr().err == ""
+
+
+def test_plan_that_was_made_stands(tiny):
+    """The pool is not looked at again."""
+    made = Plan("/gone", "folder", None, ())
+    tiny.campaign.records.commit("pool/plan-0000", Record(facts=made.to_json()))
+    assert plan_once(tiny.campaign) == made
+
+
+def test_round_is_committed_once(tiny):
+    model = Record(facts={"num_answers": 6, "accuracy": 0.5, "unseen": [], "backbone": "tiny"})
+    verdict = Record(facts={"verdict": "withheld", "details": {}, "sentence": "No.", "audit": {"num_audited": 0}})
+    first = commit(tiny.campaign, 0, model, verdict, num_answers=26)
+    assert (first["round"], first["num_answers"], first["num_training_answers"]) == (0, 26, 6)
+    assert tiny.campaign.records.find("rounds/0000/round").facts == first
+    assert commit(tiny.campaign, 0, model, verdict, num_answers=99) == first

@@ -1,0 +1,112 @@
+import os
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from raylabel.acceptance import Withheld
+from raylabel.labeling.answers import Answer, append
+from raylabel.reporting.report import round_facts, write_report
+from raylabel.status import look
+from raylabel.workspace import Record, hold
+
+
+def plan(tiny):
+    tiny.campaign.records.commit("pool/plan-0000", Record(facts=tiny.plan.to_json()))
+
+
+def facts_of_a_round(tiny):
+    withheld = Withheld("too few", None, 0.3, 0.05, "auto", 0)
+    verdict = Record(
+        facts={
+            "verdict": "withheld",
+            "details": withheld.to_dict(),
+            "sentence": withheld.sentence(),
+            "audit": {"num_audited": 0},
+        }
+    )
+    model = Record(facts={"num_answers": 6, "accuracy": 0.5, "unseen": [], "backbone": "tiny"})
+    return round_facts(0, model, verdict, num_answers=26)
+
+
+def test_before_the_plan(tiny):
+    found = look(tiny.campaign)
+    assert found == {
+        "workspace": tiny.campaign.store.root,
+        "num_rows": None,
+        "num_shards": None,
+        "rounds": [],
+        "num_rounds": 2,
+        "questions": None,
+        "driver": None,
+        "labels": None,
+        "lines": [f"{tiny.campaign.store.root}: the pool is not planned yet; `raylabel run` begins"],
+    }
+
+
+def test_planned(tiny):
+    plan(tiny)
+    found = look(tiny.campaign)
+    assert (found["num_rows"], found["num_shards"]) == (60, 2)
+    assert found["lines"] == ["60 images in 2 shards; 0 of at most 2 rounds done"]
+
+
+def test_open_questions(tiny):
+    plan(tiny)
+    tiny.publish(0, [4, 9, 30])
+    append(tiny.campaign, [Answer(tiny.ids[9], "skip", None, "a", datetime.now(UTC), 0, "train", "file")])
+    found = look(tiny.campaign)
+    assert found["questions"] == {"round": 0, "asked": 3, "missing": 2}
+    assert found["lines"][1] == "round 0: 2 of 3 answers are missing"
+
+
+def test_rounds_done(tiny):
+    plan(tiny)
+    tiny.publish(0, [4])
+    facts = facts_of_a_round(tiny)
+    tiny.campaign.records.commit("rounds/0000/round", Record(facts=facts))
+    tiny.publish(1, [5, 6])
+    found = look(tiny.campaign)
+    assert found["rounds"] == [facts]
+    assert found["questions"] == {"round": 1, "asked": 2, "missing": 2}
+    assert found["lines"][0] == "60 images in 2 shards; 1 of at most 2 rounds done"
+
+
+def test_driver(tiny):
+    plan(tiny)
+    with hold(tiny.campaign.store):
+        found = look(tiny.campaign)
+    assert found["driver"] == {"host": socket.gethostname(), "pid": os.getpid()}
+    assert f"a driver is at work: process {os.getpid()} on {socket.gethostname()}" in found["lines"]
+    assert look(tiny.campaign)["driver"] is None
+
+
+def test_result(tiny):
+    plan(tiny)
+    labels = Record(facts={"num_human": 20, "num_auto": 1030, "num_undecided": 9})
+    facts = facts_of_a_round(tiny)
+    tiny.campaign.records.commit("labels/labels", labels)
+    assert look(tiny.campaign)["labels"] is None  # written, but not reported yet
+    report = write_report(tiny.campaign, [facts], labels, pool={}, stopped="budget used up")
+    found = look(tiny.campaign)
+    assert found["labels"] == report["labels"]
+    assert found["lines"][-1] == (
+        f"done: 20 labeled by people, 1,030 by machine, 9 undecided. {report['labels']['sentence']}"
+    )
+
+
+def test_looking_changes_nothing(tiny):
+    plan(tiny)
+    store = tiny.campaign.store
+    before = {name: store.list(name) for name in ("", "rounds/0000", "driver.lease", "pool")}
+    look(tiny.campaign)
+    assert {name: store.list(name) for name in before} == before
+
+
+def test_workspace_of_another_campaign_is_refused(tiny):
+    from raylabel.errors import FingerprintError
+
+    plan(tiny)
+    with pytest.raises(FingerprintError):
+        look(replace(tiny.campaign, fingerprint="0" * 64))
