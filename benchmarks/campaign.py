@@ -1,7 +1,8 @@
 """A real campaign: label CIFAR-10 by machine as far as a certificate carries, and compare with the truth.
 
 1,000 training answers in 5 rounds and 1,000 audit answers, at most 5 % wrong with 95 % confidence, a pretrained
-backbone that has never seen these pictures, a linear head; one look at the audit, when the answers are used up. The whole pack of 60,000 is the pool (--quick: 5,000).
+backbone that has never seen these pictures, a linear head, one look at the audit when the answers are used up.
+The whole pack of 60,000 images is the pool (--quick: 5,000).
 """
 
 from __future__ import annotations

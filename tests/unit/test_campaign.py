@@ -153,8 +153,9 @@ def test_rounds_share_alpha(tmp_path):
     least = smallest_audit(0.05, 0.05 / 5)
     assert 0.95**least <= 0.01 < 0.95 ** (least - 1)
     check_audit(settings(tmp_path, budget={"audit_answers": least}))
-    with pytest.raises(ConfigError, match=f"over 5 rounds, even if all agree: {least} is the least"):
+    with pytest.raises(ConfigError, match=f"with 99.0% confidence a look, even if all agree: {least} is the least"):
         check_audit(settings(tmp_path, budget={"audit_answers": least - 1}))
+    check_audit(settings(tmp_path, budget={"audit_answers": 59}, acceptance={"looks": "last"}))  # one look has it all
 
 
 def test_hopeless_audit_begins_nothing(tmp_path):
