@@ -10,9 +10,9 @@ stay in M; whether or not the audit could have hit them, K_u is no smaller than 
 **Sequence.** Each threshold is tested at the full alpha, the last before the first failure is certified. To break the
 promise the test must pass at the first threshold where it does not hold, and in at most alpha of the draws it does,
 however many are tested. Which threshold that is depends on the draw only by what the audit takes out of the pool.
-While at most half of the pool is audited, that adds nothing that could be measured on pools built to provoke it
-(alpha squared, at worst, by a normal approximation). Beyond half each threshold is tested at an equal share of alpha
-instead, which is safe whatever depends on what.
+While at most half of the pool is audited, that adds nothing that could be measured on pools built to provoke it, and
+about alpha squared at worst (worked out in the normal approximation for independent thresholds; not a proof). Beyond
+half each threshold is tested at an equal share of alpha instead, which is safe whatever depends on what.
 """
 
 from __future__ import annotations
