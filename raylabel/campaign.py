@@ -61,10 +61,17 @@ class Profile:
 
 @dataclass(frozen=True)
 class EncoderRef:
-    """A backbone whose weights lie in the workspace."""
+    """A backbone whose weights lie in the workspace.
+
+    Args:
+        digest: the hash it goes by.
+        dim: of its embeddings.
+        seen: pool rows whose answers it was tuned on; no figure may be judged on those.
+    """
 
     digest: str
     dim: int
+    seen: tuple[int, ...] = ()
 
     @property
     def weights(self) -> str:

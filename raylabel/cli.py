@@ -171,6 +171,7 @@ def export(
     target: Annotated[Path, typer.Argument(help="A .csv or .jsonl file; labels also .parquet.")],
     what: Annotated[str, typer.Option(help='"shortlist" or "labels".')] = "shortlist",
     sets: Sets = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the open questions for people, or the result, to a file.
 
@@ -178,39 +179,47 @@ def export(
     """
     from raylabel.campaign import find_campaign
     from raylabel.labeling.files import export_shortlist
-    from raylabel.loop import plan_once
+    from raylabel.loop import find_plan
     from raylabel.reporting.result import export_labels
 
-    campaign = find_campaign(load(config, overrides=sets or []))
-    if what == "labels":
-        typer.echo(f"{export_labels(campaign, target):,} labels in {target}")
-        return
-    if what != "shortlist":
+    if what not in ("shortlist", "labels"):
         raise typer.BadParameter(f"{what!r}: expected shortlist or labels", param_hint="--what")
-    number, count = export_shortlist(campaign, plan_once(campaign), target)
-    typer.echo(
-        f"round {number}: {count:,} questions in {target}; fill in the label column, then: "
-        f"raylabel import {config} {target}"
-    )
+    campaign = find_campaign(load(config, overrides=sets or []))
+    facts: dict[str, Any] = {"what": what, "file": str(target)}
+    try:
+        if what == "labels":
+            facts["num_rows"] = export_labels(campaign, target)
+        else:
+            facts["round"], facts["num_rows"] = export_shortlist(campaign, find_plan(campaign), target)
+    except OSError as error:
+        raise RaylabelError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
+    said = f"{facts['num_rows']:,} labels in {target}"
+    if what == "shortlist":
+        said = f"round {facts['round']}: {facts['num_rows']:,} questions in {target}; fill in the label column, then: "
+        said += f"raylabel import {config} {target}"
+    _print(facts, as_json=as_json, text=lambda _: said)
 
 
 @app.command(name="import")
 def import_(
-    config: ConfigPath, source: Annotated[Path, typer.Argument(help="A .csv or .jsonl file.")], sets: Sets = None
+    config: ConfigPath,
+    source: Annotated[Path, typer.Argument(help="A .csv or .jsonl file.")],
+    sets: Sets = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take people's answers from a file, all of them or none.
 
     Example: raylabel import campaign.toml questions.csv
     """
     from raylabel.campaign import find_campaign
-    from raylabel.labeling import draw_audit
+    from raylabel.labeling import find_audit
     from raylabel.labeling.files import import_answers
-    from raylabel.loop import plan_once
 
     campaign = find_campaign(load(config, overrides=sets or []))
-    audit = draw_audit(campaign, plan_once(campaign))
-    count, new, still_open = import_answers(campaign, source, audit)
-    typer.echo(f"{count:,} answers in {source}, {new:,} of them new; {still_open:,} rows still without an answer")
+    count, new, still_open = import_answers(campaign, source, find_audit(campaign))
+    said = f"{count:,} answers in {source}, {new:,} of them new; {still_open:,} rows still without an answer"
+    facts = {"file": str(source), "num_answers": count, "num_new": new, "num_open": still_open}
+    _print(facts, as_json=as_json, text=lambda _: said)
 
 
 def _check_quarantine(config: Config, pool: dict[str, Any]) -> None:

@@ -250,6 +250,11 @@ def parse(tree: Mapping[str, Any], *, where: str, folder: Path) -> Config:
 
 
 def _anchor(path: str, folder: Path) -> str:
+    if "working_dir_files" in folder.parts and "://" not in path and not Path(path).expanduser().is_absolute():
+        raise ConfigError(
+            f"{path}: is relative to Ray's throw-away copy of the working directory; "
+            "give a submitted job absolute paths or s3:// URIs"
+        )
     return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
 
 

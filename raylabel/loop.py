@@ -6,6 +6,7 @@ from typing import Any
 
 from raylabel import index, inference, labeling, training
 from raylabel.campaign import Campaign, folder
+from raylabel.errors import RaylabelError
 from raylabel.pool import Plan, plan_pool, quarantine_unreadable
 from raylabel.progress import say
 from raylabel.reporting import accept, report, result
@@ -54,7 +55,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
         predictions = inference.predict(campaign, pieces, number, head.facts["head"])
         curve.append(head.facts["accuracy"])
         stopped = end_reason(campaign, curve)
-        verdict = accept.accept(campaign, number, predictions, answered, is_last=bool(stopped))
+        verdict = accept.accept(campaign, number, predictions, answered, audit=audit, is_last=bool(stopped))
         model = labeling.Model(head.facts["head"], predictions)
         last = result.Last(number, head.facts["model"], predictions, verdict)
         rounds.append(commit(campaign, number, head, verdict, num_answers=answered.num_rows))
@@ -80,6 +81,18 @@ def plan_once(campaign: Campaign) -> Plan:
         return Record(facts=plan.to_json(), parts={"quarantine": quarantine_unreadable(plan, campaign.store)})
 
     return Plan.from_json(campaign.records.once("pool/plan-0000", make).facts)
+
+
+def find_plan(campaign: Campaign) -> Plan:
+    """The plan that a run has made.
+
+    Raises:
+        RaylabelError: none has.
+    """
+    record = campaign.records.find("pool/plan-0000")
+    if record is None:
+        raise RaylabelError(f"{campaign.store.root}: the pool is not planned yet; `raylabel run` begins")
+    return Plan.from_json(record.facts)
 
 
 def commit(campaign: Campaign, number: int, head: Record, verdict: Record, *, num_answers: int) -> dict[str, Any]:

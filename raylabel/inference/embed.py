@@ -41,7 +41,7 @@ def _store_first(campaign: Campaign) -> Record:
     weights.load(encoder, config)
     ref = EncoderRef(weights.digest(encoder, config), encoder.dim)
     campaign.store.write(ref.weights, weights.dump(encoder))
-    return Record(facts=asdict(ref))
+    return Record(facts={"digest": ref.digest, "dim": ref.dim})
 
 
 def embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Pieces:

@@ -2,6 +2,6 @@
 
 from raylabel.labeling.answers import resolved_before
 from raylabel.labeling.asking import ask
-from raylabel.labeling.shortlist import Model, draw_audit, select
+from raylabel.labeling.shortlist import Model, draw_audit, find_audit, select
 
-__all__ = ["Model", "ask", "draw_audit", "resolved_before", "select"]
+__all__ = ["Model", "ask", "draw_audit", "find_audit", "resolved_before", "select"]

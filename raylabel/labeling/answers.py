@@ -38,25 +38,27 @@ class Answer:
     comment: str | None = None
     answer_id: str = ""
 
-    def key(self) -> str:
-        """The answer's own id, or one made of what it says, so that saying it twice is saying it once."""
-        said = (self.id, self.kind, self.label or "", self.annotator, self.source)
+    def key(self, previous: str = "") -> str:
+        """The answer's own id, or one made of what it says and of the annotator's answer that it follows."""
+        said = (self.id, self.kind, self.label or "", self.annotator, self.source, previous)
         return self.answer_id or hashlib.sha256("\x1f".join(said).encode()).hexdigest()[:24]
 
 
 def append(campaign: Campaign, answers: Sequence[Answer]) -> int:
-    """Append answers to their rounds; those that are there already, by key, are passed over.
+    """Append answers to their rounds; what an annotator has said last of an item is not said again.
+
+    Answers with an id of their own are known by it. Of the others the last one of each annotator and item counts,
+    and is new unless it repeats what the annotator's latest answer there says: a correction back is a new answer.
 
     Returns:
         How many were new.
     """
     new = 0
-    by_round: dict[int, dict[str, Answer]] = defaultdict(dict)
+    by_round: dict[int, list[Answer]] = defaultdict(list)
     for answer in answers:
-        by_round[answer.round][answer.key()] = answer
+        by_round[answer.round].append(answer)
     for number, found in by_round.items():
-        known = set(collect(campaign, number).column("answer_id").to_pylist())
-        fresh = {key: answer for key, answer in found.items() if key not in known}
+        fresh = _fresh(collect(campaign, number), found)
         if not fresh:
             continue
         columns: dict[str, list[Any]] = {
@@ -69,6 +71,30 @@ def append(campaign: Campaign, answers: Sequence[Answer]) -> int:
         campaign.records.commit(f"{folder(number)}/answers/{name}", Record(parts={"answers": [part]}))
         new += len(fresh)
     return new
+
+
+def _fresh(stored: pa.Table, answers: Iterable[Answer]) -> dict[str, Answer]:
+    """The answers that say something new, by key."""
+    known = set(stored.column("answer_id").to_pylist())
+    latest = _latest(stored)
+    own = {answer.answer_id: answer for answer in answers if answer.answer_id}
+    last = {(answer.id, answer.annotator): answer for answer in answers if not answer.answer_id}
+    fresh = {key: answer for key, answer in own.items() if key not in known}
+    for place, answer in last.items():
+        before = latest.get(place)
+        if before is not None and (before["kind"], before["label"]) == (answer.kind, answer.label):
+            continue
+        key = answer.key(before["answer_id"] if before else "")
+        if key not in known:
+            fresh[key] = answer
+    return fresh
+
+
+def _latest(answers: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
+    """Each annotator's latest answer for each item."""
+    rows: Iterable[dict[str, Any]] = answers.to_pylist()
+    ordered = sorted(rows, key=lambda row: (row["answered_at"], row["answer_id"]))
+    return {(row["id"], row["annotator"]): row for row in ordered}
 
 
 def collect(campaign: Campaign, number: int) -> pa.Table:
@@ -94,12 +120,8 @@ def consensus(answers: pa.Table, classes: Sequence[str]) -> dict[str, int]:
         AnswersError: a label that is no class.
     """
     index = {name: position for position, name in enumerate(classes)}
-    latest: dict[tuple[str, str], dict[str, Any]] = {}
-    rows: Iterable[dict[str, Any]] = answers.to_pylist()
-    for row in sorted(rows, key=lambda row: (row["answered_at"], row["answer_id"])):
-        latest[row["id"], row["annotator"]] = row
     votes: dict[str, Counter[int]] = {}
-    for (name, _), row in latest.items():
+    for (name, _), row in _latest(answers).items():
         if row["kind"] == "retract":
             continue
         counted = votes.setdefault(name, Counter())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from raylabel import runtime, schema
 from raylabel.acceptance import draw
 from raylabel.campaign import Campaign, Pieces, folder, training_answers
-from raylabel.errors import ConfigError
+from raylabel.errors import ConfigError, RaylabelError
 from raylabel.labeling.answers import resolved_before
 from raylabel.models.heads import Head
 from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
@@ -56,7 +56,19 @@ def draw_audit(campaign: Campaign, plan: Plan) -> Rows:
             f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
             f"the {plan.num_rows} items of {campaign.config.pool.path}; ask for fewer"
         )
-    record = campaign.records.once("audit/draw-0000", lambda: _draw(campaign, plan))
+    campaign.records.once("audit/draw-0000", lambda: _draw(campaign, plan))
+    return find_audit(campaign)
+
+
+def find_audit(campaign: Campaign) -> Rows:
+    """The rows of the audit sample that was drawn.
+
+    Raises:
+        RaylabelError: none was.
+    """
+    record = campaign.records.find("audit/draw-0000")
+    if record is None:
+        raise RaylabelError(f"{campaign.store.root}: no audit sample is drawn yet; `raylabel run` begins")
     table = read_parts(campaign.store, record.parts["audit"], schema=schema.AUDIT, columns=["row"])
     rows: Rows = table.column("row").to_numpy()
     return rows

@@ -83,7 +83,7 @@ class CrossFit:
 
     Args:
         logits: (L, K) float64, each row from the fold that left it out.
-        accuracy: share of the answers that the held-out logits get right.
+        accuracy: share of the fair answers that the held-out logits get right.
         penalty: the inverse penalty that was chosen by held-out log loss.
     """
 
@@ -93,7 +93,12 @@ class CrossFit:
 
 
 def fit_head(
-    embeddings: NDArray[np.float16], label_index: NDArray[np.int32], *, num_classes: int, seed: int
+    embeddings: NDArray[np.float16],
+    label_index: NDArray[np.int32],
+    *,
+    num_classes: int,
+    seed: int,
+    fair: NDArray[np.bool_] | None = None,
 ) -> tuple[Head, CrossFit]:
     """Fit a head on all answers; choose its penalty and temperature by 5-fold cross-fitting.
 
@@ -102,6 +107,8 @@ def fit_head(
         label_index: (L,) their classes.
         num_classes: K; classes without an answer get probability 0.
         seed: of the folds.
+        fair: (L,) which answers may choose penalty and temperature and be counted; all by default. Those that
+            the backbone itself was tuned on must not.
 
     Raises:
         RaylabelError: fewer than two classes have answers.
@@ -120,24 +127,28 @@ def fit_head(
     scaled = (values - centre) / scale
     folds = list(KFold(n_splits=min(NUM_FOLDS, len(scaled)), shuffle=True, random_state=seed).split(scaled))
     tried = [(_cross_fit(scaled, label_index, num_classes, penalty, folds), penalty) for penalty in PENALTIES]
-    judged = [_judge(logits, label_index, folds) for logits, _ in tried]
+    fair = np.ones(len(label_index), dtype=bool) if fair is None else fair
+    judged = [_judge(logits, label_index, folds, fair) for logits, _ in tried]
     best = int(np.argmin([loss for _, loss in judged]))
     (logits, penalty), (temperature, _) = tried[best], judged[best]
     weight, bias = _fit(scaled, label_index, num_classes, penalty)
     # Fold centring and scaling into the head, so that it takes embeddings as they are stored.
     head = Head(weight / scale, bias - weight @ centre / scale, temperature)
-    accuracy = float((logits.argmax(axis=1) == label_index).mean())
+    accuracy = float((logits.argmax(axis=1) == label_index)[fair].mean())
     return head, CrossFit(logits, accuracy, penalty)
 
 
-def _judge(logits: NDArray[np.float64], label_index: NDArray[np.int32], folds: Folds) -> tuple[float, float]:
-    """Temperature and mean log loss of held-out logits, over the answers whose class their fold had seen.
+def _judge(
+    logits: NDArray[np.float64], label_index: NDArray[np.int32], folds: Folds, fair: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Temperature and mean log loss of held-out logits, over the fair answers whose class their fold had seen.
 
     The logit of any other says UNSEEN: a single one of those would drive the temperature to its end.
     """
     known = np.zeros(len(label_index), dtype=bool)
     for inside, outside in folds:
         known[outside] = np.isin(label_index[outside], label_index[inside])
+    known &= fair
     if not known.any():
         return 1.0, 0.0
     temperature = fit_temperature(logits[known], label_index[known])

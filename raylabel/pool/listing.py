@@ -113,8 +113,11 @@ def _entries(filesystem: Any, folder: str) -> list[tuple[str, dict[str, Any]]]:
     try:
         for found in filesystem.ls(folder, detail=True):
             name = str(found["name"]).rstrip("/").rsplit("/", 1)[-1]
-            if name and not name.startswith((".", "_")) and str(found["name"]).rstrip("/") != folder:
+            if name and not name.startswith(".") and str(found["name"]).rstrip("/") != folder:
                 entry = _behind_link(filesystem, folder, found) if found.get("islink") else found
+                # Spark's _SUCCESS and _temporary/ are no data, but cameras name pictures _DSC0001.JPG.
+                if name.startswith("_") and not name.lower().endswith(IMAGE_SUFFIXES):
+                    continue
                 entries.append((f"{name}/" if entry["type"] == "directory" else name, entry))
     except failures() as error:
         raise StorageError(f"{folder}: could not be listed ({error}); run the same command again") from error

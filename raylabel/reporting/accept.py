@@ -18,6 +18,8 @@ from raylabel.reporting.metrics import Confusion, Quality, Reliability, binomial
 from raylabel.workspace import Part, Record, read_part
 from raylabel.workspace.vectors import gather_rows
 
+Rows = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class AuditView:
@@ -39,7 +41,9 @@ class AuditView:
         return np.asarray(self.predicted == self.answered, dtype=bool)
 
 
-def accept(campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table, *, is_last: bool) -> Record:
+def accept(
+    campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table, *, audit: Rows, is_last: bool
+) -> Record:
     """Certify the labels of a round, or say why not; once.
 
     The audit's answers are compared with the round's predictions, and the confidence of every readable item of the
@@ -51,6 +55,7 @@ def accept(campaign: Campaign, number: int, predictions: Pieces, answered: pa.Ta
         number: the round.
         predictions: of the round.
         answered: rows of schema.RESOLVED up to this round.
+        audit: rows of the whole audit draw; a readable one without an answer withholds the certificate.
         is_last: whether the loop ends with this round; must not depend on audit answers where looks is "last".
 
     Returns:
@@ -58,11 +63,13 @@ def accept(campaign: Campaign, number: int, predictions: Pieces, answered: pa.Ta
         audit: the quality that the audit sample estimates.
     """
     return campaign.records.once(
-        f"{folder(number)}/verdict", lambda: _accept(campaign, number, predictions, answered, is_last)
+        f"{folder(number)}/verdict", lambda: _accept(campaign, number, predictions, answered, audit, is_last)
     )
 
 
-def _accept(campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table, is_last: bool) -> Record:
+def _accept(
+    campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table, audit: Rows, is_last: bool
+) -> Record:
     settings = campaign.config.acceptance
     asked: dict[str, Any] = {
         "max_error": settings.max_error,
@@ -71,7 +78,12 @@ def _accept(campaign: Campaign, number: int, predictions: Pieces, answered: pa.T
     }
     view = view_audit(campaign, predictions, answered)
     verdict: Certificate | Withheld
-    if settings.looks == "last" and not is_last:
+    num_unanswered = _readable(campaign, predictions, audit) - len(view.correct)
+    if num_unanswered:
+        reason = f"{num_unanswered} readable items of the audit sample have no answer"
+        verdict = Withheld(reason=reason, num_needed=None, num_audited=len(view.correct), **asked)
+        sentence = f"No certificate: {reason}."
+    elif settings.looks == "last" and not is_last:
         reason = "the one look at the audit is kept for the end of the loop"
         verdict = Withheld(reason=reason, num_needed=None, num_audited=len(view.correct), **asked)
         sentence = f"No certificate yet: {reason}."
@@ -144,6 +156,12 @@ def _figures(true: NDArray[np.int32], predicted: NDArray[np.int32], num_classes:
         each = (0.0,) * num_classes
         return Quality(each, each, each, (0,) * num_classes, *[0.0] * 7)
     return Confusion.of(true, predicted, num_classes=num_classes).finish()
+
+
+def _readable(campaign: Campaign, predictions: Pieces, rows: Rows) -> int:
+    """How many of some pool rows have a prediction."""
+    table = gather_rows(campaign.store, predictions.holding(rows))
+    return 0 if table is None else int(table.num_rows)
 
 
 @dataclass(frozen=True)

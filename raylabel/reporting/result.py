@@ -48,7 +48,13 @@ def write_labels(campaign: Campaign, last: Last, answered: pa.Table) -> Record:
     Returns:
         Its record: part "labels", facts num_human, num_auto and num_undecided.
     """
-    return campaign.records.once("labels/labels", lambda: _write(campaign, last, answered))
+    record = campaign.records.once("labels/labels", lambda: _write(campaign, last, answered))
+    # A run that was killed while it wrote left files that no record names; readers of the folder must not see them.
+    named = {part.name.rsplit("/", 1)[-1] for part in record.parts["labels"]}
+    for name in campaign.store.list("labels"):
+        if name.endswith(".parquet") and name not in named:
+            campaign.store.remove(f"labels/{name}")
+    return record
 
 
 def _write(campaign: Campaign, last: Last, answered: pa.Table) -> Record:

@@ -5,6 +5,9 @@ The tuned backbone is stored under a hash of its own; the pool is then embedded 
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pyarrow as pa
@@ -17,10 +20,13 @@ from raylabel.training.work import Work
 from raylabel.workspace import Record, open_filesystem
 
 MAX_FAILURES = 3
+HELD_OUT_EVERY = 5
 
 
 def finetune(campaign: Campaign, plan: Plan, number: int, ref: EncoderRef, answered: pa.Table) -> EncoderRef:
-    """Tune a backbone on all training answers so far; once. A killed run goes on from its last whole checkpoint.
+    """Tune a backbone on four fifths of the training answers so far; once.
+
+    The last fifth is what the head that follows is judged on. A killed run goes on from its last whole checkpoint.
 
     Args:
         campaign: its `training` section sets epochs, learning rate, batch size and workers.
@@ -36,14 +42,21 @@ def finetune(campaign: Campaign, plan: Plan, number: int, ref: EncoderRef, answe
     """
 
     def fit() -> Record:
-        items = training_answers(answered).sort_by("row")
+        items = tuned_on(training_answers(answered))
         say(f"round {number} · fine-tune: {items.num_rows} answers, {campaign.config.training.epochs} epochs")
         facts = _fit(campaign, number, _work(campaign, plan, number, ref, items))
         say(f"round {number} · fine-tune: loss {facts['loss']:.3f}, backbone {facts['digest']}")
-        return Record(facts=facts)
+        return Record(facts={**facts, "seen": items.column("row").to_pylist()})
 
     facts = campaign.records.once(f"{folder(number)}/backbone", fit).facts
-    return EncoderRef(facts["digest"], facts["dim"])
+    return EncoderRef(facts["digest"], facts["dim"], tuple(facts["seen"]))
+
+
+def tuned_on(items: pa.Table) -> pa.Table:
+    """The answers that a backbone is tuned on, by row: every fifth by id is held out, to judge the result on."""
+    by_id = items.sort_by("id")
+    kept = [position for position in range(by_id.num_rows) if position % HELD_OUT_EVERY]
+    return by_id.take(pa.array(kept, pa.int64())).sort_by("row")
 
 
 def _work(campaign: Campaign, plan: Plan, number: int, ref: EncoderRef, items: pa.Table) -> Work:
@@ -84,8 +97,22 @@ def _fit(campaign: Campaign, number: int, work: Work) -> dict[str, Any]:
         ),
     )
     try:
-        metrics = trainer.fit().metrics
+        metrics = _in_thread(trainer.fit).metrics
     except TrainingFailedError as error:
         raise runtime.cause_of(error) from error
     assert metrics is not None, "the worker reports metrics with every checkpoint"
     return {name: metrics[name] for name in ("digest", "dim", "loss", "epoch", "world_size")}
+
+
+def _in_thread(function: Callable[[], Any]) -> Any:
+    """Run a function in a thread and wait: Ray Train would take over this process's Ctrl-C in the main one."""
+    done: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(function())
+        except BaseException as error:  # noqa: BLE001  # handed on whole to whoever waits
+            done.set_exception(error)
+
+    threading.Thread(target=work, name="fine-tune", daemon=True).start()
+    return done.result()

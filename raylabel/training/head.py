@@ -91,7 +91,8 @@ class HeadActor:
         embeddings = np.stack([self._embeddings[row] for row in usable.column("row").to_pylist()])
         num_classes = len(campaign.config.classes)
         seed = campaign.seed("folds", number)
-        head, cross = fit_head(embeddings, label_index, num_classes=num_classes, seed=seed)
+        unseen = ~np.isin(usable.column("row").to_numpy(), ref.seen)
+        head, cross = fit_head(embeddings, label_index, num_classes=num_classes, seed=seed, fair=unseen)
         data = head.to_bytes()
         digest = hashlib.sha256(data).hexdigest()[:16]
         name = f"{folder(number)}/head-{digest}.safetensors"
@@ -106,6 +107,7 @@ class HeadActor:
                 "penalty": cross.penalty,
                 "temperature": head.temperature,
                 "num_answers": len(label_index),
+                "num_judged": int(unseen.sum()),
                 "answers_by_class": counts.tolist(),
                 "unseen": [campaign.config.classes[i] for i in np.flatnonzero(counts == 0)],
             }

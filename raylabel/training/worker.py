@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ def train_worker(settings: dict[str, Any]) -> None:
     work: Work = settings["work"]
     config, context = work.campaign.config, ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
+    if work.campaign.profile.device == "cuda":
+        # Same weights after a kill as without one: no autotuned and no atomic kernels.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(work.seed)
     encoder = backbones.build(config.backbone, seed=work.seed)
     weights.fit(encoder, weights.read(work.campaign.store.uri(work.ref.weights)), source=work.ref.weights)

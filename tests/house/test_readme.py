@@ -42,7 +42,7 @@ def test_blocks_run(tmp_path: Path, s3_server: str) -> None:
     assert float(demo[2]) <= 5
     lines = (tmp_path / "labels.csv").read_text().splitlines()
     assert len(lines) == 1798
-    assert "0 answers in questions.csv, 0 of them new; 500 rows still without an answer" in done.stdout
+    assert "0 answers in questions.csv, 0 of them new; 400 rows still without an answer" in done.stdout
 
 
 @pytest.mark.parametrize("verb", sorted(get_command(app).commands))  # type: ignore[attr-defined]

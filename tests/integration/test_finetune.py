@@ -57,6 +57,9 @@ def test_the_backbone_is_another_and_better(tuned: Config) -> None:
     assert tuning["world_size"] == 2
     assert tuning["epoch"] == 11
     assert first["backbone"] != second["backbone"] == tuning["digest"]
+    # Judged on every fifth answer, which the backbone was not tuned on: not on what it has memorised.
+    assert len(tuning["seen"]) == 160
+    assert second["num_judged"] == 40
     assert second["accuracy"] > first["accuracy"]
 
 

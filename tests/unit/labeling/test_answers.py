@@ -160,3 +160,13 @@ def test_resolved_before_joins_the_rounds_before(tiny):
         {"row": 1, "id": tiny.ids[1], "purpose": "train", "label_index": tiny.truth[1]},
         {"row": 8, "id": tiny.ids[8], "purpose": "train", "label_index": -1},
     ]
+
+
+def test_a_correction_back_is_a_new_answer(tiny):
+    """cat, dog, cat again: the last word counts, and saying it once more changes nothing."""
+    name = tiny.ids[0]
+    classes = tiny.campaign.config.classes
+    for minute, label in enumerate((classes[1], classes[2], classes[1])):
+        assert append(tiny.campaign, [answer(name, label, minute=minute)]) == 1
+        assert consensus(collect(tiny.campaign, 0), classes) == {name: classes.index(label)}
+    assert append(tiny.campaign, [answer(name, classes[1], minute=9)]) == 0

@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
-from raylabel.acceptance import fit_temperature
+from raylabel.acceptance import fit_temperature, softmax
 from raylabel.errors import RaylabelError
 from raylabel.models import heads
 from raylabel.models.heads import UNSEEN, Head, fit_head
@@ -185,3 +185,20 @@ def test_same_answers_give_the_same_bytes():
     assert first.to_bytes() == again.to_bytes()
     _, other = fit_head(embeddings, labels, num_classes=3, seed=1)
     assert not np.array_equal(other.logits, cross.logits)
+
+
+def test_only_fair_answers_are_counted():
+    """Held-out logits are the same; what may judge them is not."""
+    rng = np.random.default_rng(5)
+    labels = np.repeat(np.arange(3, dtype=np.int32), 20)
+    values = (rng.normal(size=(60, 4)) + 1.2 * np.eye(3, 4)[labels]).astype(np.float16)
+    _, every = fit_head(values, labels, num_classes=3, seed=0)
+    fair = np.asarray(every.logits.argmax(axis=1) == labels)
+    fair[np.flatnonzero(~fair)[:3]] = True
+    head, some = fit_head(values, labels, num_classes=3, seed=0, fair=fair)
+    right = some.logits.argmax(axis=1) == labels
+    assert some.accuracy == pytest.approx(right[fair].mean())
+    assert some.accuracy > every.accuracy == pytest.approx((every.logits.argmax(axis=1) == labels).mean())
+    known = softmax(some.logits[fair], head.temperature)[np.arange(fair.sum()), labels[fair]]
+    colder = softmax(some.logits[fair], head.temperature * 1.1)[np.arange(fair.sum()), labels[fair]]
+    assert np.log(known).sum() > np.log(colder).sum()

@@ -183,7 +183,7 @@ def test_pickled_object_is_refused_and_nothing_runs(tmp_path, suffix, zipped):
 
 def test_bare_pickle_is_refused_and_nothing_runs(tmp_path):
     source = tmp_path / "weights.pth"
-    source.write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
+    source.write_bytes(pickle.dumps(Canary(tmp_path / "canary"), protocol=2))
     with pytest.raises(WeightsError, match="something other than plain tensors"):
         read(str(source))
     assert not (tmp_path / "canary").exists()

@@ -61,9 +61,18 @@ def test_sizes_and_tags_are_those_of_the_files(place):
 
 
 def test_hidden_files_and_folders_are_passed_over(place):
-    for name in (".hidden.jpg", "_SUCCESS.jpg", ".git/a.jpg", "_temporary/0/a.jpg", "a/.b.jpg", "a/b.jpg", "a._b.jpg"):
+    for name in (
+        ".hidden.jpg",
+        "_SUCCESS",
+        "_DSC0001.JPG",
+        ".git/a.jpg",
+        "_temporary/0/a.jpg",
+        "a/.b.jpg",
+        "a/b.jpg",
+        "a._b.jpg",
+    ):
         place.put(name)
-    assert paths(place.pool()) == ("folder", ["a._b.jpg", "a/b.jpg"])
+    assert paths(place.pool()) == ("folder", ["_DSC0001.JPG", "a._b.jpg", "a/b.jpg"])
 
 
 def test_other_files_are_passed_over(place):

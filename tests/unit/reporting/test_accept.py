@@ -9,6 +9,7 @@ from raylabel.reporting.accept import AuditView, accept, quality, verdict_of, vi
 
 AUDIT = np.array([1, 4, 8, 17, 23, 25, 26, 33, 39, 40, 41, 47, 52, 55, 59])  # 17 cannot be read
 TRAIN = np.array([0, 2, 30])
+NONE = np.empty(0, dtype=np.int64)
 
 
 def sure(tiny, wrong=()):
@@ -49,7 +50,7 @@ def test_view_sees_no_training_answer(tiny):
 def test_certificate(ray_session, tiny, capsys):
     """The same as certifying arrays: each of two rounds may spend half of alpha."""
     labels, confidence = sure(tiny)
-    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), is_last=False)
+    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, is_last=False)
     audit = AUDIT[AUDIT != 17]
     human = np.isin(tiny.rows, np.concatenate([audit, TRAIN]))
     pool = ConfidenceHistogram.of(confidence[tiny.rows], human=human)
@@ -61,13 +62,15 @@ def test_certificate(ray_session, tiny, capsys):
     assert record.facts["sentence"] == expected.sentence()
     assert record.facts["audit"]["accuracy"] == 1.0
     assert f"round 0 · accept: {expected.sentence()}" in capsys.readouterr().err
-    again = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), is_last=False)
+    again = accept(
+        tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), audit=NONE, is_last=False
+    )
     assert again.facts == tiny.campaign.records.find("rounds/0000/verdict").facts  # a round has one verdict
 
 
 def test_withheld(ray_session, tiny):
     labels, confidence = sure(tiny, wrong=AUDIT[:9])
-    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), is_last=False)
+    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, is_last=False)
     verdict = verdict_of(record)
     assert isinstance(verdict, Withheld)
     assert record.facts["verdict"] == "withheld"
@@ -81,17 +84,29 @@ def test_one_look_at_the_end_spends_all_of_alpha(ray_session, tiny):
     acceptance = config.acceptance.model_copy(update={"looks": "last"})
     campaign = replace(tiny.campaign, config=config.model_copy(update={"acceptance": acceptance}))
     labels, confidence = sure(tiny)
-    early = accept(campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), is_last=False)
+    early = accept(campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, is_last=False)
     assert early.facts["sentence"] == "No certificate yet: the one look at the audit is kept for the end of the loop."
     assert isinstance(verdict_of(early), Withheld)
-    final = verdict_of(accept(campaign, 1, tiny.predicted(1, labels, confidence), answers(tiny), is_last=True))
+    final = verdict_of(
+        accept(campaign, 1, tiny.predicted(1, labels, confidence), answers(tiny), audit=AUDIT, is_last=True)
+    )
     assert isinstance(final, Certificate)
     assert final.alpha == 0.05
 
 
+def test_a_readable_audit_item_without_an_answer_withholds(ray_session, tiny):
+    labels, confidence = sure(tiny)
+    audit = np.sort(np.append(AUDIT, 50))
+    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=audit, is_last=False)
+    assert record.facts["verdict"] == "withheld"
+    assert record.facts["sentence"] == "No certificate: 1 readable items of the audit sample have no answer."
+
+
 def test_no_audit(ray_session, tiny):
     labels, confidence = sure(tiny)
-    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), is_last=False)
+    record = accept(
+        tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), audit=NONE, is_last=False
+    )
     assert record.facts["verdict"] == "withheld"
     assert "there are no audit answers" in record.facts["sentence"]
     assert record.facts["audit"] == {"num_audited": 0}

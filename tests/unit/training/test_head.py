@@ -41,6 +41,7 @@ def test_head_and_its_facts(tiny):
         "penalty": cross.penalty,
         "temperature": head.temperature,
         "num_answers": 15,
+        "num_judged": 15,
         "answers_by_class": counts.tolist(),
         "unseen": [DIGITS[index] for index in range(10) if counts[index] == 0],
     }
@@ -120,3 +121,11 @@ def test_one_class_comes_back_as_raylabels_own_error(trainer, tiny):
     assert caught.value.exit_code == 1
     assert "ray::" not in str(caught.value)
     assert tiny.campaign.records.find("rounds/0000/model") is None
+
+
+def test_answers_that_the_backbone_was_tuned_on_judge_nothing(tiny):
+    tuned = replace(tiny.ref, seen=tuple(ROWS[:9].tolist()))
+    record = HeadActor(tiny.campaign).fit(1, tuned, tiny.pieces, tiny.answered(ROWS))
+    plain = HeadActor(tiny.campaign).fit(1, tiny.ref, tiny.pieces, tiny.answered(ROWS))
+    assert (record.facts["num_answers"], plain.facts["num_answers"]) == (15, 15)
+    assert record.facts["num_judged"] == sum(row not in tuned.seen for row in ROWS if row != 17)

@@ -283,9 +283,12 @@ def test_a_store_that_stays_busy_is_a_storage_error(proxy, s3_prefix):
 def test_credentials_that_ran_out_are_a_storage_error(proxy, s3_prefix):
     store = Store(s3_prefix)
     proxy.fault = lambda method, path: "400 ExpiredToken"
-    for call in (lambda: store.read("a"), lambda: store.create("a", b"1")):
-        with pytest.raises(StorageError, match="Please come again"):
+    for verb, call in {"read": lambda: store.read("a"), "create": lambda: store.create("a", b"1")}.items():
+        with pytest.raises(StorageError, match=f"could not {verb} it") as caught:
             call()
+        assert caught.value.exit_code == 4
+    proxy.fault = lambda method, path: ""
+    assert not store.exists("a")
 
 
 def test_a_local_write_survives_in_the_file_itself(tmp_path):
