@@ -40,6 +40,9 @@ def decode_shard(table: pa.Table, *, campaign: Campaign, plan: Plan) -> Iterator
     try:
         for batch in read_shard(plan, shard, pool=config.pool, store=campaign.store, batch_rows=_READ_ROWS):
             for item in batch.items:
+                if item.error is not None:
+                    failed.append(_failure(item, *item.error))
+                    continue
                 try:
                     pixels = decode(item.image, config.backbone, max_pixels=config.pool.max_pixels)
                 except Undecodable as error:

@@ -88,6 +88,7 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
     found = runtime.resources()
     on_gpu = campaign.profile.device == "cuda"
     workers = campaign.config.compute.workers or int(found["gpus"] if on_gpu else found["cpus"]) or 1
+    workers = min(workers, len(todo))
     # Half a core each: on a machine without a GPU as many decode tasks as actors fit beside each other.
     share = {"num_cpus": 0.5} if not on_gpu else {"num_cpus": 1}
     claim = {"num_cpus": 0, "num_gpus": 1} if on_gpu else {"num_cpus": min(0.5, found["cpus"] / (2 * workers))}

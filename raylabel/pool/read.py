@@ -29,6 +29,8 @@ class Item:
     id: str
     image: bytes | None
     label: str | int | None = None
+    error: tuple[str, str] | None = None
+    """Why a file of its own gave no image: missing, input_changed or forbidden, and what was found."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ def open_parquet(uri: str, *, etag: str) -> Iterator[pq.ParquetFile]:
         handle = filesystem.open(path, "rb")
     except FileNotFoundError:
         raise ShardUnreadable("missing", "the file is gone") from None
+    except PermissionError as error:
+        raise ShardUnreadable("forbidden", f"its rights do not allow reading it ({error})") from None
     except failures() as error:
         raise StorageError(f"{uri}: could not be opened ({error}); run the same command again") from error
     with handle:
@@ -228,7 +232,7 @@ def _read_files(
     listing = read_part(store, shard.listing).take(pa.array(offsets)).to_pylist()
     for start in range(0, len(listing), batch_rows):
         chunk = listing[start : start + batch_rows]
-        images = _file_bytes(plan.root, chunk) if want.image else [None] * len(chunk)
+        images = _file_bytes(plan.root, chunk) if want.image else [(None, None)] * len(chunk)
         yield Batch(
             tuple(
                 Item(
@@ -236,24 +240,32 @@ def _read_files(
                     id=entry["path"],
                     image=image,
                     label=entry["path"].rsplit("/", 2)[-2] if want.label and "/" in entry["path"] else None,
+                    error=error,
                 )
-                for offset, entry, image in zip(offsets[start : start + batch_rows], chunk, images, strict=True)
+                for offset, entry, (image, error) in zip(
+                    offsets[start : start + batch_rows], chunk, images, strict=True
+                )
             )
         )
 
 
-def _file_bytes(root: str, entries: Sequence[dict[str, Any]]) -> list[bytes | None]:
-    """Bytes of each file; None for one that is gone or was changed in size, which reads as an empty image."""
+def _file_bytes(root: str, entries: Sequence[dict[str, Any]]) -> list[tuple[bytes | None, tuple[str, str] | None]]:
+    """Bytes of each file, or the error code and message of one that cannot be used; the others go on."""
     filesystem, base = open_filesystem(root)
     paths = [f"{base.rstrip('/')}/{entry['path']}" for entry in entries]
     # `cat` would take a name such as a[1].jpg for a pattern; whole files as ranges are taken as they are named.
     found: list[Any] = filesystem.cat_ranges(paths, None, None, on_error="return")
-    images: list[bytes | None] = []
+    images: list[tuple[bytes | None, tuple[str, str] | None]] = []
     for path, entry, data in zip(paths, entries, found, strict=True):
         if isinstance(data, FileNotFoundError):
-            images.append(None)
+            images.append((None, ("missing", "the file is gone")))
+        elif isinstance(data, PermissionError):
+            images.append((None, ("forbidden", f"its rights do not allow reading it ({data})")))
         elif isinstance(data, Exception):
             raise StorageError(f"{path}: could not be read ({data}); run the same command again") from data
+        elif len(data) != int(entry["size"]):
+            changed = f"it was planned with {entry['size']} bytes and has {len(data)} now"
+            images.append((None, ("input_changed", changed)))
         else:
-            images.append(data if len(data) == int(entry["size"]) else None)
+            images.append((data, None))
     return images

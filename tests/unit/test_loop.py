@@ -1,6 +1,7 @@
 import pytest
 
-from raylabel.loop import commit, end_reason, plan_once, target_reason
+from raylabel.errors import RaylabelError
+from raylabel.loop import commit, end_reason, find_plan, plan_once, target_reason
 from raylabel.pool import Plan
 from raylabel.workspace import Record
 
@@ -73,9 +74,11 @@ def test_pool_is_planned_once(ray_session, tiny, capsys):
 
 def test_plan_that_was_made_stands(tiny):
     """The pool is not looked at again."""
+    with pytest.raises(RaylabelError, match="the pool is not planned yet; `raylabel run` begins"):
+        find_plan(tiny.campaign)
     made = Plan("/gone", "folder", None, ())
     tiny.campaign.records.commit("pool/plan-0000", Record(facts=made.to_json()))
-    assert plan_once(tiny.campaign) == made
+    assert plan_once(tiny.campaign) == find_plan(tiny.campaign) == made
 
 
 def test_round_is_committed_once(tiny):

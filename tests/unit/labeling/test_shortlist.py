@@ -6,10 +6,10 @@ import pytest
 from raylabel import schema
 from raylabel.acceptance import draw
 from raylabel.campaign import Pieces
-from raylabel.errors import ConfigError
+from raylabel.errors import ConfigError, RaylabelError
 from raylabel.inference.predict import _Score
 from raylabel.labeling import shortlist
-from raylabel.labeling.shortlist import Model, draw_audit, select
+from raylabel.labeling.shortlist import Model, draw_audit, find_audit, select
 from raylabel.models.heads import fit_head
 from raylabel.sampling import STRATEGIES, Candidates, Labeled, random_priority
 from raylabel.sampling import select as pick
@@ -74,7 +74,14 @@ def test_audit_is_drawn_once(ray_session, tiny):
     rows = draw_audit(tiny.campaign, tiny.plan)
     other = replace(tiny.campaign, config=tiny.campaign.config.model_copy(update={"seed": 5}))
     assert draw(60, size=20, rng=other.rng("audit"))[0].tolist() != rows.tolist()
-    assert draw_audit(other, tiny.plan).tolist() == rows.tolist()
+    assert draw_audit(other, tiny.plan).tolist() == find_audit(other).tolist() == rows.tolist()
+
+
+def test_audit_that_was_not_drawn(tiny):
+    """Whoever only looks draws none."""
+    with pytest.raises(RaylabelError, match="no audit sample is drawn yet; `raylabel run` begins"):
+        find_audit(tiny.campaign)
+    assert tiny.campaign.store.list("audit") == []
 
 
 def test_shard_that_can_no_longer_be_read_stays_in_the_draw(ray_session, tiny):

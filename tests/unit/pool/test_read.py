@@ -284,6 +284,8 @@ def test_a_picture_that_is_gone_or_has_another_size_has_no_bytes(album, place, w
     place.put("cats/2.jpg", b"another")
     read = {item.id: item.image for item in items(found, album, workspace)}
     assert [name for name, image in read.items() if image is None] == ["cats/1.jpg", "cats/2.jpg"]
+    codes = {item.id: item.error[0] for item in items(found, album, workspace) if item.error}
+    assert codes == {"cats/1.jpg": "missing", "cats/2.jpg": "input_changed"}
     assert list(read) == PICTURES, "they stand there still, to be put into the quarantine"
     (fetched,) = fetch(found, [3], pool=album, store=workspace, want=Want())
     assert (fetched.id, fetched.image) == ("cats/2.jpg", None)

@@ -107,6 +107,20 @@ def test_labels_are_written_once(ray_session, tiny):
     assert rows_of(tiny, again) == rows_of(tiny, first)
 
 
+def test_files_of_a_run_that_was_killed_are_swept(ray_session, tiny):
+    """Whoever reads the folder as a table must not see an item twice; records and others' files stay."""
+    store = tiny.campaign.store
+    store.write("labels/labels-orphan.parquet", b"half")
+    store.write("labels/notes.txt", b"mine")
+    record = write_labels(tiny.campaign, last(tiny), answers(tiny))
+    named = sorted(part.name.removeprefix("labels/") for part in record.parts["labels"])
+    assert store.list("labels") == sorted([*named, "labels.json", "notes.txt"])
+    assert len(rows_of(tiny, record)) == 59
+    store.write("labels/labels-orphan.parquet", b"half")
+    write_labels(tiny.campaign, last(tiny), answers(tiny))
+    assert not store.exists("labels/labels-orphan.parquet")
+
+
 def test_certificate_that_counted_otherwise_is_caught(ray_session, tiny):
     """One answer more than the certificate knew of: the numbers must not drift apart without a word."""
     more = tiny.answered([*HUMAN, 47], ["audit"] * 6 + ["train"] * 4)
