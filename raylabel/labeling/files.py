@@ -98,9 +98,9 @@ def _images(campaign: Campaign, plan: Plan, items: list[dict[str, Any]], target:
 
 
 def _thumbnail(data: bytes | None, target: Path) -> None:
-    from raylabel.pool.decode import _rgb  # people see the colours that the model sees; torch is imported only here
+    from raylabel.pool.decode import to_rgb  # people see the colours that the model sees; torch is imported only here
 
-    image = _rgb(Image.open(io.BytesIO(data or b"")))
+    image = to_rgb(Image.open(io.BytesIO(data or b"")))
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     image.save(target, quality=90)
 

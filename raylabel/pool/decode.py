@@ -78,7 +78,7 @@ def decode(data: bytes | None, backbone: Backbone, *, max_pixels: int) -> NDArra
                 apply_exif_orientation=True,
             )
         else:
-            pixels = torch.from_numpy(np.array(_rgb(header))).permute(2, 0, 1)
+            pixels = torch.from_numpy(np.array(to_rgb(header))).permute(2, 0, 1)
         return np.ascontiguousarray(_to_size(pixels, backbone).numpy())
     except Exception as error:  # noqa: BLE001 - as above: AVIF raises RuntimeError, WebP's EXIF struct.error
         text = str(error).partition("\n")[0] or type(error).__name__
@@ -86,7 +86,8 @@ def decode(data: bytes | None, backbone: Backbone, *, max_pixels: int) -> NDArra
         raise Undecodable(code, text) from None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A picture as a person sees it: upright, 8 bits a channel, transparency on white."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         grey = np.asarray(image, dtype=np.float64)
