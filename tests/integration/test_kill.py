@@ -62,9 +62,11 @@ def start(toml: Path) -> "subprocess.Popen[str]":
 
 
 def kill_when(process: "subprocess.Popen[str]", workspace: Path, pattern: str) -> bool:
-    """kill -9 as soon as a file appears; False if the run ended before."""
+    """kill -9 as soon as this driver holds its lease and a file is there; False if the run ended before."""
+    before = len(list(workspace.glob("driver.lease/*.json")))
     while process.poll() is None:
-        if any(workspace.glob(pattern)):
+        holds = len(list(workspace.glob("driver.lease/*.json"))) > before
+        if holds and any(workspace.glob(pattern)):
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             return True
