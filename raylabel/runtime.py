@@ -167,16 +167,6 @@ class Kept:
         ray.kill(self._actor)
 
 
-def share(value: object) -> Any:
-    """Put a value into the object store once, for many tasks; `shared` takes it out again inside them."""
-    return ray.put(value)
-
-
-def shared(reference: Any) -> Any:
-    """The value behind `share`."""
-    return ray.get(reference)
-
-
 def _result(reference: Any) -> Any:
     try:
         return ray.get(reference)

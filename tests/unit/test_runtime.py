@@ -202,8 +202,3 @@ def test_kept_keeps_its_state():
     other.close()
     with pytest.raises(WorkerLost):
         first.call("add")
-
-
-def test_shared_values():
-    reference = runtime.share({"a": 1})
-    assert call(lambda references: runtime.shared(references[0]), [reference]) == {"a": 1}
