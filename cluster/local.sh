@@ -25,25 +25,22 @@ start() {
         --dashboard-host 127.0.0.1 --dashboard-port "$dashboard" --disable-usage-stats \
         >"$state/head.log" 2>&1 &
     echo $! >"$state/pid"
-    for _ in $(seq 90); do
-        if "$bin/python" -c "import urllib.request as u; u.urlopen('http://127.0.0.1:$dashboard/api/version', timeout=2)" \
-            2>/dev/null || grep -q 401 <("$bin/python" -c "
-import urllib.error, urllib.request
-try: urllib.request.urlopen('http://127.0.0.1:$dashboard/api/version', timeout=2)
-except urllib.error.HTTPError as error: print(error.code)
-except OSError: pass"); then
+    # The dashboard answers well before a job agent is there to take a job: ready is when one has run.
+    export RAY_API_SERVER_ADDRESS="http://127.0.0.1:$dashboard"
+    for _ in $(seq 40); do
+        if "$bin/ray" job submit -- true >"$state/probe.log" 2>&1; then
             cat <<MESSAGE
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$state/token
-export RAY_API_SERVER_ADDRESS=http://127.0.0.1:$dashboard
+export RAY_API_SERVER_ADDRESS=$RAY_API_SERVER_ADDRESS
 # then: ray job submit --working-dir . -- python jobs/run.py campaign.toml --set compute.address=auto
 MESSAGE
             return
         fi
         kill -0 "$(cat "$state/pid")" 2>/dev/null || { cat "$state/head.log" >&2; exit 1; }
-        sleep 0.5
+        sleep 1
     done
     stop
-    echo "the head takes no jobs; is ray[default] installed (pip install 'raylabel[cluster]')? see $state/head.log" >&2
+    echo "the head takes no jobs; is ray[default] installed (pip install 'raylabel[cluster]')? see $state/head.log and $state/probe.log" >&2
     exit 1
 }
 

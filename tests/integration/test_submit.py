@@ -27,7 +27,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     }
     env.pop("RAY_ADDRESS", None)
     script = ROOT / "cluster" / "local.sh"
-    started = subprocess.run([script, "start"], env=env, capture_output=True, text=True, timeout=120, check=False)
+    started = subprocess.run([script, "start"], env=env, capture_output=True, text=True, timeout=400, check=False)
     assert started.returncode == 0, started.stderr
     said = dict(
         pair.split("=", 1)
