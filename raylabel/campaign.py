@@ -9,7 +9,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 
 from raylabel import runtime
 from raylabel.acceptance import smallest_audit
-from raylabel.config import Config
+from raylabel.config import Compute, Config
 from raylabel.errors import ConfigError, FingerprintError, UnknownName
+from raylabel.models.arithmetic import Arithmetic
 from raylabel.sampling import STRATEGIES
 from raylabel.workspace import Part, Records, Store
 
@@ -29,9 +30,10 @@ _LIBRARIES = ("faiss-gpu", "faiss-cpu", "numpy", "pillow", "scikit-learn", "scip
 _FREE = {
     "pool": {"quarantine_limit"},
     "labeling": {"wait", "poll_s"},
-    "compute": {"address", "workers", "device"},
+    "compute": {"address", "workers", "device", "dtype", "compile", "batch_size", "decode"},
 }
-"""Settings that cannot change a result: a workspace may be opened again with others."""
+"""Settings that cannot change a result, or change it through the profile, which is compared: a workspace may be opened
+again with others."""
 
 PURPOSES = {"audit": 1, "shortlist": 2, "select": 3, "folds": 4, "weights": 5, "finetune": 6}
 
@@ -41,22 +43,21 @@ class Profile:
     """Everything numeric that results depend on beside the config: resolved once, then kept.
 
     Args:
-        device: "cpu" or "cuda".
-        dtype: of the backbone's arithmetic.
-        batch_size: images in each padded batch.
-        threads: torch's, in each actor on a CPU.
+        arithmetic: how the backbone computes.
         training_workers: of a fine-tune.
         machine: processor architecture.
         versions: of the libraries that compute.
     """
 
-    device: str
-    dtype: str
-    batch_size: int
-    threads: int
+    arithmetic: Arithmetic
     training_workers: int
     machine: str
     versions: Mapping[str, str]
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Profile:
+        """Back from campaign.json."""
+        return cls(**{**tree, "arithmetic": Arithmetic(**tree["arithmetic"])})
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,14 @@ def open_campaign(config: Config) -> Campaign:
     check_strategies(config)
     check_audit(config)
     store = Store(config.workspace)
-    profile = resolve_profile(config)
-    mine = {"raylabel": version("raylabel"), "config": config.model_dump(mode="json"), "profile": asdict(profile)}
+    found = _stored(store) if store.exists("campaign.json") else None
+    profile, measured = resolve_profile(config, kept=None if found is None else Profile.from_json(found["profile"]))
+    mine = {
+        "raylabel": version("raylabel"),
+        "config": config.model_dump(mode="json"),
+        "profile": asdict(profile),
+        "measured": measured,
+    }
     if not store.create("campaign.json", json.dumps(mine, indent=1).encode()):
         _compare(_stored(store), mine, where=store.uri("campaign.json"))
     return Campaign(config, store, profile, _fingerprint(mine))
@@ -173,26 +180,49 @@ def find_campaign(config: Config) -> Campaign:
         raise ConfigError(f"{config.workspace}: nothing was begun there; start with `raylabel run`") from None
     mine = {**found, "config": config.model_dump(mode="json")}
     _compare(found, mine, where=store.uri("campaign.json"))
-    return Campaign(config, store, Profile(**found["profile"]), _fingerprint(mine))
+    return Campaign(config, store, Profile.from_json(found["profile"]), _fingerprint(mine))
 
 
-def resolve_profile(config: Config) -> Profile:
-    """Choose the device and record what results depend on."""
-    device = config.compute.device
+def resolve_profile(config: Config, *, kept: Profile | None = None) -> tuple[Profile, dict[str, Any]]:
+    """Choose device and arithmetic, and record what results depend on.
+
+    Args:
+        config: what it leaves open is measured.
+        kept: the profile that the workspace was begun with; what was measured then is not measured again.
+
+    Returns:
+        The profile, and what was measured for it, which results do not depend on.
+    """
+    compute = config.compute
     gpus = runtime.resources()["gpus"]
+    device: str = compute.device
     if device == "auto":
         device = "cuda" if gpus else "cpu"
     elif device == "cuda" and not gpus:
         raise ConfigError('compute.device: "cuda", but the Ray session has no GPU; use "auto" or "cpu"')
-    return Profile(
-        device=device,
-        dtype="float32",
-        batch_size=config.compute.batch_size,
-        threads=1,
-        training_workers=config.training.num_workers,
-        machine=platform.machine(),
-        versions={name: version(name) for name in _LIBRARIES if _is_installed(name)},
-    )
+    if kept is not None and kept.arithmetic.device == device:
+        arithmetic, measured = _kept(kept.arithmetic, compute), {}
+    else:
+        choice = runtime.call(_choose, config, device, num_gpus=float(device == "cuda"))
+        arithmetic, measured = choice.arithmetic, {"ms_per_image": choice.ms_per_image, "why": choice.why}
+    versions = {name: version(name) for name in _LIBRARIES if _is_installed(name)}
+    return Profile(arithmetic, config.training.num_workers, platform.machine(), versions), measured
+
+
+def _choose(config: Config, device: str) -> Any:
+    from raylabel.models.choose import choose  # torch is imported in the task, not in the driver
+
+    return choose(config.backbone, config.compute, device)
+
+
+def _kept(arithmetic: Arithmetic, compute: Compute) -> Arithmetic:
+    """What the workspace was begun with, but for what the config names now."""
+    named: dict[str, Any] = {
+        "dtype": None if compute.dtype == "auto" else compute.dtype,
+        "compiled": None if compute.compile == "auto" else compute.compile == "on",
+        "batch_size": compute.batch_size,
+    }
+    return replace(arithmetic, **{name: value for name, value in named.items() if value is not None})
 
 
 def check_strategies(config: Config) -> None:
@@ -230,7 +260,7 @@ def _fingerprint(tree: Mapping[str, Any]) -> str:
 
 
 def _bound(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree without the settings that are free to change, flat: "config.pool.path" -> value."""
+    """The tree as "config.pool.path" -> value, without what was measured and the settings that are free to change."""
     flat: dict[str, Any] = {}
 
     def walk(value: Any, path: tuple[str, ...]) -> None:
@@ -242,7 +272,7 @@ def _bound(tree: Mapping[str, Any]) -> dict[str, Any]:
 
     walk(tree, ())
     free = {"config.workspace"} | {f"config.{s}.{k}" for s, keys in _FREE.items() for k in keys}
-    return {key: value for key, value in flat.items() if key not in free}
+    return {key: value for key, value in flat.items() if key not in free and not key.startswith("measured")}
 
 
 def _compare(found: Mapping[str, Any], mine: Mapping[str, Any], *, where: str) -> None:

@@ -43,6 +43,8 @@ class Pool(_Section):
     """Parquet: the column the oracle labeler answers from (a folder's oracle reads the parent folder's name)."""
     max_pixels: Positive = 50_000_000
     """Images with more pixels are quarantined before they are decoded."""
+    decode_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Images that take longer to decode are quarantined."""
     quarantine_limit: Annotated[float, Field(ge=0, le=1)] = 0.01
     """The run ends with exit code 3 if more than this share of the pool was unreadable."""
 
@@ -134,7 +136,7 @@ class Acceptance(_Section):
 
 
 class Compute(_Section):
-    """Where the work runs. Nothing here but `batch_size` can change a result."""
+    """Where and how the work runs; what this changes in a result is kept in the workspace's numeric profile."""
 
     address: str | None = None
     """A running Ray cluster ("auto", or ray://...); without one a session is started on this machine."""
@@ -142,8 +144,14 @@ class Compute(_Section):
     """Model actors; by default one for each GPU, or for each core where there is no GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the backbone runs."""
-    batch_size: Positive = 32
-    """Images the backbone sees at once."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the backbone computes in; "auto" measures once, when the campaign begins."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether the backbone goes through torch.compile, which costs a minute a run; "auto" does on a GPU."""
+    batch_size: Positive | None = None
+    """Images the backbone sees at once; by default 32 on a CPU and 256 on a GPU."""
+    decode: Literal["auto", "local", "tasks"] = "auto"
+    """Images are decoded by the model's own actor ("local") or in tasks on any node ("tasks", as GPUs want it)."""
 
 
 class Config(_Section):

@@ -1,11 +1,13 @@
-"""What a run says while it works: bars on a terminal, a line every 30 s elsewhere. Everything goes to stderr."""
+"""What a run says while it works: bars on a terminal, JSON lines elsewhere. Everything goes to stderr."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,34 +19,65 @@ _console = Console(stderr=True, highlight=False, soft_wrap=True)
 _began = time.monotonic()
 
 
+class Show(Protocol):
+    """Told how far a pass has come."""
+
+    def __call__(self, done: int, bound_by: str = "") -> None:
+        """Show a pass that has done so many, and what it waits for most now."""
+
+
 def say(text: str) -> None:
     """Print one line with the seconds since the start."""
     if sys.stderr.isatty():
         _console.print(f"[dim]{time.monotonic() - _began:6.1f} s[/dim]  {escape(text)}")
     else:
-        print(f"{time.monotonic() - _began:6.1f} s  {text}", file=sys.stderr, flush=True)  # noqa: T201
+        _line({"said": text})
 
 
 @contextmanager
-def counting(label: str, *, total: int, unit: str = "images") -> Iterator[Callable[[int], None]]:
-    """Show how far a pass has come; the block gets a function that is told how much more is done."""
+def counting(label: str, *, total: int, unit: str = "images") -> Iterator[Show]:
+    """Show how far a pass has come; the block gets a function that is told what is done in all."""
+    began = time.monotonic()
     if sys.stderr.isatty():
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=_console, transient=True) as bars:
-            bar = bars.add_task(label, total=total)
-            yield lambda count: bars.advance(bar, count)
+            bar = bars.add_task(label, total=total, rate="")
+
+            def advance(done: int, bound_by: str = "") -> None:
+                bound = f", bound by {bound_by}" if bound_by else ""
+                bars.update(bar, completed=done, rate=f"{_rate(done, began):,.0f}/s{bound}")
+
+            yield advance
         return
-    began = last = time.monotonic()
-    done = 0
+    last = began
 
-    def count(more: int) -> None:
-        nonlocal last, done
-        done += more
+    def line(done: int, bound_by: str = "") -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - last >= LINE_EVERY_S:
-            last = now
-            rate = done / (now - began)
-            left = f", {rate:,.0f}/s, about {(total - done) / rate:,.0f} s left" if done else ""
-            say(f"{label}: {done:,} of {total:,} {unit}{left}")
+        if now - last < LINE_EVERY_S:
+            return
+        last = now
+        rate = _rate(done, began)
+        facts: dict[str, Any] = {"stage": label, "done": done, "total": total, "unit": unit, "per_s": round(rate, 1)}
+        if bound_by:
+            facts["bound_by"] = bound_by
+        if rate:
+            facts["eta_s"] = round((total - done) / rate)
+        _line(facts)
 
-    yield count
+    yield line
+
+
+def _rate(done: int, began: float) -> float:
+    return done / max(time.monotonic() - began, 1e-9)
+
+
+def _line(facts: dict[str, Any]) -> None:
+    at = {"at_s": round(time.monotonic() - _began, 1)}
+    print(json.dumps(at | facts, ensure_ascii=False), file=sys.stderr, flush=True)  # noqa: T201

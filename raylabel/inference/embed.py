@@ -1,16 +1,19 @@
-"""Embed the pool: shards -> decode tasks -> backbone actors -> data files, one done record per shard.
+"""Embed the pool: shards -> actors that decode (or are fed by decode tasks) and embed -> one done record per shard.
 
-A Ray row is one batch of the backbone, so that batches never straddle shards and never depend on how Ray
-cuts its blocks. Only names and counts come to the driver.
+Ray Data hands whole shards to a fixed pool of actors. Only names and counts come to the driver.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import pickle
+import threading
+import time
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -19,12 +22,14 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from raylabel import runtime, schema
 from raylabel.campaign import Campaign, EncoderRef, Pieces
-from raylabel.inference.actors import EmbedBatches, decode_shard
+from raylabel.inference.actors import EmbedShards, Job, head_of
+from raylabel.inference.meter import Meter, Work, bound_by, rates
 from raylabel.pool import Plan, Shard
-from raylabel.progress import counting, say
+from raylabel.progress import Show, counting, say
 from raylabel.workspace import Part, Record, write_part
 
-BLOCK_BYTES = 32 * 1024 * 1024
+LOOK_EVERY_S = 1.0
+MOST_DECODERS = 64
 
 
 def first_backbone(campaign: Campaign) -> EncoderRef:
@@ -81,88 +86,162 @@ def _embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Record:
     )
 
 
+@dataclass(frozen=True)
+class Team:
+    """How many work on a pass.
+
+    Args:
+        models: actors that hold the backbone.
+        decoders: decode tasks at once, all actors together; None where actors decode themselves.
+        claim: what each actor claims of Ray.
+    """
+
+    models: int
+    decoders: int | None
+    claim: dict[str, float]
+
+
+def team(campaign: Campaign, *, num_shards: int) -> Team:
+    """Size the pools of workers to the cluster: one actor a core, or one a GPU with the cores to decode for it."""
+    found, compute = runtime.resources(), campaign.config.compute
+    on_gpu = campaign.profile.arithmetic.device == "cuda"
+    models = compute.workers or int(found["gpus"] if on_gpu else found["cpus"]) or 1
+    models = min(models, num_shards)
+    in_tasks = on_gpu if compute.decode == "auto" else compute.decode == "tasks"
+    if not in_tasks:
+        # A core each, less what Ray Data's own small tasks want beside them.
+        return Team(models, None, {"num_cpus": min(0.9, found["cpus"] / (models + 1)), "num_gpus": float(on_gpu)})
+    decoders = max(models, min(int(found["cpus"]), MOST_DECODERS * models, num_shards))
+    return Team(models, decoders, {"num_cpus": 0.0, "num_gpus": float(on_gpu)})
+
+
 def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Shard]) -> None:
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.target_max_block_size = BLOCK_BYTES
-    found = runtime.resources()
-    on_gpu = campaign.profile.device == "cuda"
-    workers = campaign.config.compute.workers or int(found["gpus"] if on_gpu else found["cpus"]) or 1
-    workers = min(workers, len(todo))
-    # Half a core each: on a machine without a GPU as many decode tasks as actors fit beside each other.
-    share = {"num_cpus": 0.5} if not on_gpu else {"num_cpus": 1}
-    claim = {"num_cpus": 0, "num_gpus": 1} if on_gpu else {"num_cpus": min(0.5, found["cpus"] / (2 * workers))}
-    head = replace(plan, shards=(), unreadable=())
-    work = ray.data.from_items([{"shard": json.dumps(asdict(shard))} for shard in todo], override_num_blocks=len(todo))
-    with warnings.catch_warnings():
+    """Embed and commit shards; those that lost their worker are done again, every image decoded apart."""
+    crew = team(campaign, num_shards=len(todo))
+    job = Job(campaign, head_of(plan), ref, in_tasks=crew.decoders is not None, isolate=False)
+    meter = ray.remote(num_cpus=0)(Meter).remote()
+    began = time.monotonic()
+    with (
+        counting("embed", total=sum(shard.rows for shard in todo)) as show,
+        _watching(meter, show, decodes_itself=not job.in_tasks),
+    ):
+        lost = _pass(job, meter, crew, todo)
+        if lost:
+            names = ", ".join(shard.name for shard in lost[:3]) + (", ..." if len(lost) > 3 else "")
+            say(f"embed: {len(lost)} shards lost their worker ({names}); again, each image decoded in a process apart")
+            careful = Job(campaign, job.plan, ref, in_tasks=False, isolate=True)
+            missing = _pass(careful, meter, crew, lost)
+            assert not missing, "what the second pass loses, it raises"
+    say(_summary(ray.get(meter.total.remote()), crew, seconds=time.monotonic() - began))
+
+
+def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard]:
+    """Run shards through the actors and commit each as it comes; gives those that never came."""
+    open_shards = {shard.index: shard for shard in todo}
+    at_once = 1 if crew.decoders is None or not job.in_tasks else -(-crew.decoders // crew.models)
+    with _ray_data(may_lose=not job.isolate), warnings.catch_warnings():
         # Ray's default is to try for ever; it has no named parameter for a bound yet, only this deprecated one.
         warnings.simplefilter("ignore", DeprecationWarning)
-        batches = work.map_batches(
-            decode_shard,
+        work = ray.data.from_items(
+            [{"shard": json.dumps(asdict(shard))} for shard in todo], override_num_blocks=len(todo)
+        )
+        done = work.map_batches(
+            EmbedShards,
             batch_size=1,
             batch_format="pyarrow",
-            fn_kwargs={"campaign": campaign, "plan": head},
-            ray_remote_args_fn=_bounded_task,
-            **share,
+            fn_constructor_args=(job, meter),
+            compute=ActorPoolStrategy(
+                size=min(crew.models, len(todo)),
+                max_concurrent_calls_per_actor=at_once,
+                max_tasks_in_flight_per_actor=at_once + 1,
+                enable_true_multi_threading=at_once > 1,
+            ),
+            ray_remote_args_fn=_tried_again if job.isolate else _tried_once,
+            **crew.claim,
         )
-        written = batches.map_batches(
-            EmbedBatches,
-            batch_size=None,
-            batch_format="pyarrow",
-            fn_constructor_args=(campaign, ref),
-            compute=ActorPoolStrategy(size=workers),
-            ray_remote_args_fn=_bounded_actor,
-            **claim,
-        )
-    shards = {shard.index: shard for shard in todo}
-    with counting("embed", total=sum(shard.rows for shard in todo)) as count:
-        for shard, results in _by_shard(written, shards, count):
-            _commit_shard(campaign, ref, shard, results)
+        for shard, result in _results(done, open_shards):
+            _commit_shard(job.campaign, job.ref, shard, result)
+            del open_shards[shard.index]
+    return list(open_shards.values())
 
 
-def _bounded_task() -> dict[str, Any]:
-    """A worker that dies is tried again, but not for ever, as Ray Data would by default."""
-    return {"max_retries": 2}
+def _tried_once() -> dict[str, Any]:
+    """Actors come back as often as need be; the shard that they died of does not."""
+    return {"max_restarts": -1, "max_task_retries": 0}
 
 
-def _bounded_actor() -> dict[str, Any]:
-    """Actors come back as often as need be; the batch that they died of is tried twice more."""
+def _tried_again() -> dict[str, Any]:
+    """A worker that dies of its machine is tried again, but not for ever, as Ray Data would by default."""
     return {"max_restarts": -1, "max_task_retries": 2}
 
 
-def _by_shard(
-    written: Any, shards: dict[int, Shard], count: Callable[[int], None]
-) -> Iterator[tuple[Shard, list[dict[str, Any]]]]:
-    """Collect what actors report until all rows of a shard are accounted for; holds open shards only."""
-    opened: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    accounted: dict[int, int] = defaultdict(int)
+@contextmanager
+def _ray_data(*, may_lose: bool) -> Iterator[None]:
+    """Ray Data's settings for one pass: quiet, and with or without blocks that may be lost."""
+    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
+    before = context.enable_progress_bars, context.max_errored_blocks, logger.level
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1 if may_lose else 0
+    if may_lose:
+        logger.setLevel(logging.CRITICAL)  # it prints the traceback of each block that it goes on without
     try:
-        for block in written.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for result in (json.loads(text) for text in block.column("result").to_pylist()):
-                index = result["shard"]
-                opened[index].append(result)
-                accounted[index] += result["accounted"]
-                count(result["accounted"])
-                if accounted[index] == shards[index].rows:
-                    yield shards[index], opened.pop(index)
+        yield
+    finally:
+        context.enable_progress_bars, context.max_errored_blocks = before[:2]
+        logger.setLevel(before[2])
+
+
+def _results(done: Any, shards: dict[int, Shard]) -> Iterator[tuple[Shard, dict[str, Any]]]:
+    try:
+        for block in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for row in block.to_pylist():
+                if row["error"] is not None:
+                    raise pickle.loads(row["error"])  # our own worker wrote it
+                yield shards[row["shard"]], json.loads(row["result"])
     except ray.exceptions.RayError as error:
         raise runtime.cause_of(error) from error
 
 
-def _commit_shard(campaign: Campaign, ref: EncoderRef, shard: Shard, results: list[dict[str, Any]]) -> None:
-    pieces = sorted((r["span"], Part(**r["part"])) for r in results if r["part"] is not None)
-    failed = sorted((f for result in results for f in result["failed"]), key=lambda f: int(f["row"]))
-    num_failed = len(failed)
-    if any(result["broken"] for result in results):
-        # Nothing of a shard that broke half-way counts, not even what was embedded before.
-        pieces, failed, num_failed = [], [f for f in failed if f["id"] is None], shard.rows
-    parts = {"embeddings": [part for _, part in pieces], "quarantine": []}
-    if failed:
+@contextmanager
+def _watching(meter: Any, show: Show, *, decodes_itself: bool) -> Iterator[None]:
+    """Show what the meter says, once a second, while the block runs."""
+    stop = threading.Event()
+
+    def look() -> None:
+        before = Work()
+        while not stop.wait(LOOK_EVERY_S):
+            now: Work = ray.get(meter.total.remote())
+            bound = bound_by(now.less(before), decodes_itself=decodes_itself) if now.items > before.items else ""
+            show(now.items, bound)
+            before = now if now.items > before.items else before
+
+    watcher = threading.Thread(target=look, name="raylabel-meter", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def _summary(work: Work, crew: Team, *, seconds: float) -> str:
+    found = rates(work, seconds=seconds, models=crew.models, decoders=crew.decoders)
+    share = f": {found.achieved / found.limit:.0%} of the limit" if found.limit else ""
+    return (
+        f"embed: {work.items:,} images in {seconds:,.0f} s, start included · storage {found.read:,.0f}/s, "
+        f"decode {found.decode:,.0f}/s, model {found.model:,.0f}/s, write {found.write:,.0f}/s, "
+        f"achieved {found.achieved:,.0f}/s{share}"
+    )
+
+
+def _commit_shard(campaign: Campaign, ref: EncoderRef, shard: Shard, result: dict[str, Any]) -> None:
+    parts = {"embeddings": [Part(**part) for part in result["parts"]], "quarantine": []}
+    if failed := result["failed"]:
         columns = {name: [f[name] for f in failed] for name in ("id", "error_code", "message")}
         columns |= {"shard": [shard.name] * len(failed), "stage": ["embed"] * len(failed)}
         table = pa.table({name: columns[name] for name in schema.QUARANTINE.names}, schema=schema.QUARANTINE)
         parts["quarantine"] = [write_part(campaign.store, f"quarantine/{_name(shard)}", table)]
-    facts = {"rows": shard.rows, "spans": [span for span, _ in pieces], "failed": num_failed}
+    facts = {"rows": shard.rows, "spans": result["spans"], "failed": result["num_failed"]}
     campaign.records.commit(f"embeddings/{ref.digest}/{_name(shard)}", Record(facts=facts, parts=parts))
 
 

@@ -86,7 +86,7 @@ def _fit(campaign: Campaign, number: int, work: Work) -> dict[str, Any]:
         train_loop_config={"work": work},
         scaling_config=ScalingConfig(
             num_workers=settings.num_workers,
-            use_gpu=campaign.profile.device == "cuda",
+            use_gpu=campaign.profile.arithmetic.device == "cuda",
             resources_per_worker={"CPU": min(1.0, runtime.resources()["cpus"] / settings.num_workers)},
         ),
         run_config=RunConfig(

@@ -47,7 +47,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     work: Work = settings["work"]
     config, context = work.campaign.config, ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    if work.campaign.profile.device == "cuda":
+    if work.campaign.profile.arithmetic.device == "cuda":
         # Same weights after a kill as without one: no autotuned and no atomic kernels.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False

@@ -1,0 +1,202 @@
+"""What runs on the workers: an actor that takes one shard after another from bytes to embeddings, and decode tasks.
+
+An actor decodes its shards itself, where a core is as good as any other; nothing but names then passes through the
+object store. Where the model has a device of its own, decode tasks on any node stream batches to it, many shards at
+once.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+from numpy.typing import NDArray
+
+from raylabel import schema
+from raylabel.campaign import Campaign, EncoderRef
+from raylabel.errors import RaylabelError
+from raylabel.inference.decoders import IsolatedDecoder, LocalDecoder
+from raylabel.inference.decoding import DecodedBatch, Failure, decode_shard
+from raylabel.inference.meter import Work
+from raylabel.pool import Plan, Shard, ShardUnreadable
+from raylabel.pool.shards import shard_from_json
+from raylabel.workspace import Part, write_part
+
+PART_BYTES = 64 * 1024 * 1024
+BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker of a pass is handed.
+
+    Args:
+        campaign: whose pool.
+        plan: without its list of shards.
+        ref: the backbone.
+        in_tasks: decode tasks stream to the actor; otherwise it decodes itself.
+        isolate: decode one image at a time in a process apart.
+    """
+
+    campaign: Campaign
+    plan: Plan
+    ref: EncoderRef
+    in_tasks: bool
+    isolate: bool
+
+
+def shard_result(shard: Shard, result: dict[str, Any] | None, error: RaylabelError | None = None) -> pa.Table:
+    """One row: what became of a shard, as JSON, or the error that ends the run, pickled."""
+    return pa.table(
+        {
+            "shard": pa.array([shard.index], pa.int32()),
+            "result": pa.array([json.dumps(result)], pa.string()),
+            "error": pa.array([None if error is None else pickle.dumps(error)], pa.binary()),
+        }
+    )
+
+
+class EmbedShards:
+    """An actor that holds the backbone and embeds whole shards."""
+
+    def __init__(self, job: Job, meter: Any) -> None:
+        from raylabel.models import backbones, weights
+        from raylabel.models.encode import BatchEncoder
+
+        encoder = backbones.build(job.campaign.config.backbone)
+        weights.fit(encoder, weights.read(job.campaign.store.uri(job.ref.weights)), source=job.ref.weights)
+        self._encoder = BatchEncoder(encoder, job.campaign.profile.arithmetic)
+        self._job = job
+        self._meter = meter
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Embed one shard and write its parts; gives their names, spans and what failed."""
+        shard = shard_from_json(json.loads(table.column("shard")[0].as_py()))
+        self._meter.begin.remote(shard.index)
+        try:
+            found = self._embed(shard)
+        except ShardUnreadable as error:
+            # Nothing of a shard that changed or broke half-way counts, not even what was embedded before.
+            failure = Failure(shard.first_row, "", error.code, error.message)
+            found = {"parts": [], "spans": [], "failed": [asdict(failure) | {"id": None}], "num_failed": shard.rows}
+        except RaylabelError as error:
+            return shard_result(shard, None, error)
+        self._meter.end.remote(shard.index)
+        return shard_result(shard, found)
+
+    def _embed(self, shard: Shard) -> dict[str, Any]:
+        writer = _PartWriter(self._job)
+        failed: list[Failure] = []
+        batches = self._batches(shard)
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            waited = time.perf_counter() - began
+            if batch is None:
+                break
+            failed += batch.failed
+            began = time.perf_counter()
+            if batch.rows:
+                found = self._encoder.encode(batch.pixels[: len(batch.rows)])
+                failed += writer.add(batch, found)
+            encoded = time.perf_counter()
+            writer.flush(at_least=PART_BYTES)
+            work = Work(
+                items=batch.num_items,
+                read_s=batch.read_s,
+                decode_s=batch.decode_s,
+                wait_s=waited if self._job.in_tasks else 0.0,
+                model_s=encoded - began,
+                write_s=time.perf_counter() - encoded,
+            )
+            self._meter.add.remote(shard.index, work)
+        began = time.perf_counter()
+        writer.flush(at_least=1)
+        self._meter.add.remote(shard.index, Work(write_s=time.perf_counter() - began))
+        failures = [asdict(failure) for failure in sorted(failed, key=lambda failure: failure.row)]
+        parts = [part.to_json() for part in writer.parts]
+        return {"parts": parts, "spans": writer.spans, "failed": failures, "num_failed": len(failures)}
+
+    def _batches(self, shard: Shard) -> Iterator[DecodedBatch]:
+        if not self._job.in_tasks:
+            yield from decode(self._job, shard)
+            return
+        stream = _decode_task.options(_generator_backpressure_num_objects=BATCHES_AHEAD).remote(self._job, shard)
+        for reference in stream:
+            try:
+                yield ray.get(reference)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+
+
+def decode(job: Job, shard: Shard) -> Iterator[DecodedBatch]:
+    """Read and decode a shard in this process, or with every image in one apart."""
+    config = job.campaign.config
+    decoder = IsolatedDecoder(config) if job.isolate else LocalDecoder(config)
+    try:
+        yield from decode_shard(job.campaign, job.plan, shard, decoder)
+    finally:
+        decoder.pause()
+
+
+@ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")
+def _decode_task(job: Job, shard: Shard) -> Iterator[DecodedBatch]:
+    import torch  # on the workers, not in the driver
+
+    torch.set_num_threads(1)
+    yield from decode(job, shard)
+
+
+class _PartWriter:
+    """Gathers the embeddings of a shard and writes them as few parts."""
+
+    def __init__(self, job: Job) -> None:
+        self._store, self._ref = job.campaign.store, job.ref
+        self.parts: list[Part] = []
+        self.spans: list[list[int]] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._rows: list[int] = []
+        self._ids: list[str] = []
+        self._embeddings: list[NDArray[np.float16]] = []
+        self._bytes = 0
+
+    def add(self, batch: DecodedBatch, embeddings: NDArray[np.float16]) -> list[Failure]:
+        """Take a batch's embeddings; those that are not finite are failures."""
+        finite = np.asarray(np.isfinite(embeddings).all(axis=1), dtype=bool)
+        message = "the backbone's output holds NaN or infinity in float16"
+        for row, name, good in zip(batch.rows, batch.ids, finite, strict=True):
+            if good:
+                self._rows.append(row)
+                self._ids.append(name)
+        self._embeddings.append(embeddings[finite])
+        self._bytes += self._embeddings[-1].nbytes
+        bad = np.flatnonzero(~finite)
+        return [Failure(batch.rows[i], batch.ids[i], "not_finite", message) for i in bad]
+
+    def flush(self, *, at_least: int) -> None:
+        """Write what was gathered, if it has so many bytes."""
+        if self._bytes < at_least:
+            return
+        columns = schema.embeddings(dim=self._ref.dim, backbone=self._ref.digest)
+        packed = pa.FixedSizeBinaryArray.from_buffers(
+            columns.field("embedding").type, len(self._rows), [None, pa.py_buffer(np.concatenate(self._embeddings))]
+        )
+        arrays = [pa.array(self._rows, pa.int64()), pa.array(self._ids, pa.string()), packed]
+        table = pa.Table.from_arrays(arrays, schema=columns)
+        self.parts.append(write_part(self._store, f"embeddings/{self._ref.digest}/part", table))
+        self.spans.append([self._rows[0], self._rows[-1]])
+        self._clear()
+
+
+def head_of(plan: Plan) -> Plan:
+    """The plan as workers need it: without its shards, of which each is handed over by itself."""
+    return replace(plan, shards=(), unreadable=())
