@@ -24,7 +24,17 @@ from raylabel.errors import ConfigError, FingerprintError, UnknownName
 from raylabel.sampling import STRATEGIES
 from raylabel.workspace import Part, Records, Store
 
-_LIBRARIES = ("faiss-gpu", "faiss-cpu", "numpy", "pillow", "scikit-learn", "scipy", "torch", "torchvision")
+_LIBRARIES = (
+    "faiss-gpu",
+    "faiss-cpu",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "scipy",
+    "simplejpeg",
+    "torch",
+    "torchvision",
+)
 
 _FREE = {
     "pool": {"quarantine_limit"},

@@ -25,7 +25,7 @@ Failure = dict[str, Any]
 def decode_shard(table: pa.Table, *, campaign: Campaign, plan: Plan) -> Iterator[pa.Table]:
     """Read and decode one shard: one Ray row for each batch of the backbone.
 
-    Columns: shard · rows and ids of the decoded images · images (n, 3, S, S) uint8 as one binary ·
+    Columns: shard · rows and ids of the decoded images · images (n, S, S, 3) uint8 as one binary ·
     accounted, the items this row answers for · failed, those that could not be decoded, as JSON.
     An unreadable shard gives one row that quarantines all of it.
     """
@@ -63,7 +63,7 @@ def decode_shard(table: pa.Table, *, campaign: Campaign, plan: Plan) -> Iterator
 
 
 def _row(shard: int, items: list[Item], images: list[NDArray[np.uint8]], failed: list[Failure]) -> pa.Table:
-    pixels = np.stack(images) if images else np.zeros((0, 3, 0, 0), dtype=np.uint8)
+    pixels = np.stack(images) if images else np.zeros((0, 0, 0, 3), dtype=np.uint8)
     buffers = [None, pa.py_buffer(np.array([0, pixels.nbytes], dtype=np.int64)), pa.py_buffer(pixels)]
     return pa.table(
         {
@@ -71,7 +71,7 @@ def _row(shard: int, items: list[Item], images: list[NDArray[np.uint8]], failed:
             "rows": pa.array([[item.row for item in items]], pa.list_(pa.int64())),
             "ids": pa.array([[item.id for item in items]], pa.list_(pa.string())),
             "images": pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, buffers),
-            "side": pa.array([pixels.shape[2]], pa.int32()),
+            "side": pa.array([pixels.shape[1]], pa.int32()),
             "accounted": pa.array([len(items) + len(failed)], pa.int32()),
             "failed": pa.array([json.dumps(failed)], pa.string()),
             "broken": pa.array([False]),
@@ -157,7 +157,7 @@ class EmbedBatches:
 
 
 def _pixels(batches: pa.Table, position: int, count: int) -> NDArray[np.uint8]:
-    """The images of one batch as (count, 3, S, S), without a copy."""
+    """The images of one batch as (count, S, S, 3), without a copy."""
     side = batches.column("side")[position].as_py()
     data = np.frombuffer(batches.column("images")[position].as_buffer(), dtype=np.uint8)
-    return data.reshape(count, 3, side, side)
+    return data.reshape(count, side, side, 3)

@@ -30,7 +30,7 @@ class BatchEncoder:
         self._std = torch.tensor(encoder.std, device=self._device).view(1, 3, 1, 1)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """Embed (n, 3, S, S) uint8 pixels, n at most the batch size: (n, dim) float16.
+        """Embed (n, S, S, 3) uint8 pixels, n at most the batch size: (n, dim) float16.
 
         Cast and normalise happen on the device: moving float32 pixels costs four times as much.
         """
@@ -38,7 +38,7 @@ class BatchEncoder:
         padded = np.zeros((self._size, *pixels.shape[1:]), dtype=np.uint8)
         padded[:count] = pixels
         with torch.inference_mode():
-            batch = torch.from_numpy(padded).to(self._device, non_blocking=True).float().div_(255)
+            batch = torch.from_numpy(padded).to(self._device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
             batch = batch.sub_(self._mean).div_(self._std).contiguous(memory_format=torch.channels_last)
             features: NDArray[np.float16] = self._module(batch)[:count].to(torch.float16).cpu().numpy()
         return features
