@@ -25,7 +25,17 @@ from raylabel.models.arithmetic import Arithmetic
 from raylabel.sampling import STRATEGIES
 from raylabel.workspace import Part, Records, Store
 
-_LIBRARIES = ("faiss-gpu", "faiss-cpu", "numpy", "pillow", "scikit-learn", "scipy", "torch", "torchvision")
+_LIBRARIES = (
+    "faiss-gpu",
+    "faiss-cpu",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "scipy",
+    "simplejpeg",
+    "torch",
+    "torchvision",
+)
 
 _FREE = {
     "pool": {"quarantine_limit"},

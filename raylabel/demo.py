@@ -110,6 +110,7 @@ def train_backbone(folder: Path, config: Config) -> float:
 
     images = pq.read_table(folder / "pool", columns=["image"]).column("image").to_pylist()
     pixels = np.stack([decode(data, config.backbone, max_pixels=config.pool.max_pixels) for data in images])
+    pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
     torch.set_num_threads(os.cpu_count() or 1)
     encoder = backbones.build(config.backbone)
     losses: list[float] = []

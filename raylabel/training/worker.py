@@ -131,7 +131,7 @@ def _epoch(
         if len(batch) < world:
             break
         mine = torch.from_numpy(batch[rank::world])
-        images = pixels[mine].to(device).float().div(255).sub(mean).div(std)
+        images = pixels[mine].to(device).permute(0, 3, 1, 2).float().div(255).sub(mean).div(std)
         if settings.flip:
             images = torch.where(flips[mine].to(device).view(-1, 1, 1, 1), images.flip(3), images)
         each = nn.functional.cross_entropy(model(images), labels[mine].to(device), reduction="sum")

@@ -168,7 +168,7 @@ def test_profile(ray_session, tmp_path):
     found = resolve_profile(settings(tmp_path, compute={"batch_size": 7}, training={"num_workers": 3}))
     assert (found.dtype, found.batch_size, found.threads, found.training_workers) == ("float32", 7, 1, 3)
     assert found.versions["numpy"] == np.__version__
-    assert {"torch", "torchvision", "scikit-learn", "scipy", "pillow"} < set(found.versions)
+    assert {"torch", "torchvision", "scikit-learn", "scipy", "pillow", "simplejpeg"} < set(found.versions)
     assert found.device == ("cuda" if module.runtime.resources()["gpus"] else "cpu")
 
 
