@@ -6,7 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from raylabel.config import Config, load
+from raylabel.config import Config
+from raylabel.toml import load
 
 __all__ = ["Config", "__version__", "load", "run"]
 

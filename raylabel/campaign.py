@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -17,25 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raylabel import runtime
 from raylabel.acceptance import smallest_audit
-from raylabel.config import Compute, Config
+from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError, UnknownName
-from raylabel.models.arithmetic import Arithmetic
+from raylabel.profile import Profile, kept, resolve_profile
 from raylabel.sampling import STRATEGIES
 from raylabel.workspace import Part, Records, Store
-
-_LIBRARIES = (
-    "faiss-gpu",
-    "faiss-cpu",
-    "numpy",
-    "pillow",
-    "scikit-learn",
-    "scipy",
-    "simplejpeg",
-    "torch",
-    "torchvision",
-)
 
 _FREE = {
     "pool": {"quarantine_limit"},
@@ -46,28 +32,6 @@ _FREE = {
 again with others."""
 
 PURPOSES = {"audit": 1, "shortlist": 2, "select": 3, "folds": 4, "weights": 5, "finetune": 6}
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Everything numeric that results depend on beside the config: resolved once, then kept.
-
-    Args:
-        arithmetic: how the backbone computes.
-        training_workers: of a fine-tune.
-        machine: processor architecture.
-        versions: of the libraries that compute.
-    """
-
-    arithmetic: Arithmetic
-    training_workers: int
-    machine: str
-    versions: Mapping[str, str]
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Profile:
-        """Back from campaign.json."""
-        return cls(**{**tree, "arithmetic": Arithmetic(**tree["arithmetic"])})
 
 
 @dataclass(frozen=True)
@@ -164,7 +128,7 @@ def open_campaign(config: Config) -> Campaign:
     check_audit(config)
     store = Store(config.workspace)
     found = _stored(store) if store.exists("campaign.json") else None
-    profile, measured = resolve_profile(config, kept=None if found is None else Profile.from_json(found["profile"]))
+    profile, measured = resolve_profile(config, found=None if found is None else Profile.from_json(found["profile"]))
     mine = {
         "raylabel": version("raylabel"),
         "config": config.model_dump(mode="json"),
@@ -188,51 +152,11 @@ def find_campaign(config: Config) -> Campaign:
         found = _stored(store)
     except FileNotFoundError:
         raise ConfigError(f"{config.workspace}: nothing was begun there; start with `raylabel run`") from None
-    mine = {**found, "config": config.model_dump(mode="json")}
+    profile = Profile.from_json(found["profile"])
+    profile = replace(profile, arithmetic=kept(profile.arithmetic, config.compute))
+    mine = {**found, "config": config.model_dump(mode="json"), "profile": asdict(profile)}
     _compare(found, mine, where=store.uri("campaign.json"))
-    return Campaign(config, store, Profile.from_json(found["profile"]), _fingerprint(mine))
-
-
-def resolve_profile(config: Config, *, kept: Profile | None = None) -> tuple[Profile, dict[str, Any]]:
-    """Choose device and arithmetic, and record what results depend on.
-
-    Args:
-        config: what it leaves open is measured.
-        kept: the profile that the workspace was begun with; what was measured then is not measured again.
-
-    Returns:
-        The profile, and what was measured for it, which results do not depend on.
-    """
-    compute = config.compute
-    gpus = runtime.resources()["gpus"]
-    device: str = compute.device
-    if device == "auto":
-        device = "cuda" if gpus else "cpu"
-    elif device == "cuda" and not gpus:
-        raise ConfigError('compute.device: "cuda", but the Ray session has no GPU; use "auto" or "cpu"')
-    if kept is not None and kept.arithmetic.device == device:
-        arithmetic, measured = _kept(kept.arithmetic, compute), {}
-    else:
-        choice = runtime.call(_choose, config, device, num_gpus=float(device == "cuda"))
-        arithmetic, measured = choice.arithmetic, {"ms_per_image": choice.ms_per_image, "why": choice.why}
-    versions = {name: version(name) for name in _LIBRARIES if _is_installed(name)}
-    return Profile(arithmetic, config.training.num_workers, platform.machine(), versions), measured
-
-
-def _choose(config: Config, device: str) -> Any:
-    from raylabel.models.choose import choose  # torch is imported in the task, not in the driver
-
-    return choose(config.backbone, config.compute, device)
-
-
-def _kept(arithmetic: Arithmetic, compute: Compute) -> Arithmetic:
-    """What the workspace was begun with, but for what the config names now."""
-    named: dict[str, Any] = {
-        "dtype": None if compute.dtype == "auto" else compute.dtype,
-        "compiled": None if compute.compile == "auto" else compute.compile == "on",
-        "batch_size": compute.batch_size,
-    }
-    return replace(arithmetic, **{name: value for name, value in named.items() if value is not None})
+    return Campaign(config, store, profile, _fingerprint(mine))
 
 
 def check_strategies(config: Config) -> None:
@@ -294,11 +218,3 @@ def _compare(found: Mapping[str, Any], mine: Mapping[str, Any], *, where: str) -
             f"{where}: this workspace was made with other settings:\n{lines}\n"
             "set them back to go on with it, or choose another workspace"
         )
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        version(name)
-    except ModuleNotFoundError:
-        return False
-    return True

@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 
 import raylabel
-from raylabel.config import Config, load
+from raylabel.config import Config
 from raylabel.errors import QuarantineOverLimit, RaylabelError
+from raylabel.toml import load
 
 app = typer.Typer(
     name="raylabel",

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from raylabel.config import Config, parse
+from raylabel.config import Config
 from raylabel.errors import ConfigError
+from raylabel.toml import parse
 
 
 def write_config(target: Path, *, pool: str, classes: str, workspace: str) -> None:

@@ -37,6 +37,8 @@ def settings(pool: str, workspace: str, data: Path, **sections: dict[str, Any]) 
         "budget": {"train_answers": 200, "audit_answers": 300, "rounds": 2},
         "labeling": {"labeler": "oracle"},
         "acceptance": {"max_error": 0.1},
+        # Named, not measured: two workspaces that are compared must compute alike on a noisy machine.
+        "compute": {"dtype": "float32"},
     }
     for name, values in sections.items():
         tree[name] = {**tree.get(name, {}), **values}

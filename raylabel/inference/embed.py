@@ -153,7 +153,8 @@ def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard
             compute=ActorPoolStrategy(
                 size=min(crew.models, len(todo)),
                 max_concurrent_calls_per_actor=at_once,
-                max_tasks_in_flight_per_actor=at_once + 1,
+                # None waits at an actor: a shard that is not begun is not lost with it, and not repeated.
+                max_tasks_in_flight_per_actor=at_once,
                 enable_true_multi_threading=at_once > 1,
             ),
             ray_remote_args_fn=_tried_again if job.isolate else _tried_once,

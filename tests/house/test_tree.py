@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Held by the integration tests, which run them as a user does: the command line, the loop, Ray's pipeline and training.
+# Held by the integration tests, which run them as a user does: the command line, the loop, Ray's pipeline and
+# training; and plain data.
 ELSEWHERE = {
     "cli.py",
     "__main__.py",
     "demo.py",
     "inference/embed.py",
     "inference/actors.py",
+    "models/arithmetic.py",
     "training/finetune.py",
     "training/worker.py",
     "training/work.py",

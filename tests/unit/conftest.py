@@ -12,11 +12,13 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from raylabel import schema
-from raylabel.campaign import Campaign, EncoderRef, Pieces, Profile
+from raylabel.campaign import Campaign, EncoderRef, Pieces
 from raylabel.config import Config
 from raylabel.demo import DIGITS
+from raylabel.models.arithmetic import Arithmetic
 from raylabel.pool import Plan, Shard
 from raylabel.pool.listing import etag_of
+from raylabel.profile import Profile
 from raylabel.workspace import Record, Store, open_filesystem, write_part
 
 NUM = 60
@@ -166,7 +168,8 @@ def begin(digits, digit_pool, tmp_path):
         for name, value in sections.items():
             tree[name] = {**tree.get(name, {}), **value} if isinstance(value, dict) else value
         config = Config.model_validate(tree)
-        profile = Profile("cpu", "float32", config.compute.batch_size, 1, 1, "test", {})
+        arithmetic = Arithmetic("cpu", "float32", fused=False, compiled=False, batch_size=32, threads=1)
+        profile = Profile(arithmetic, 1, "test", {})
         campaign = Campaign(config, Store(config.workspace), profile, "f" * 64)
         ref = EncoderRef("tiny", pixels.shape[1])
         rows = [row for row in range(NUM) if row != BROKEN]

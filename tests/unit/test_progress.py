@@ -1,4 +1,5 @@
 import io
+import json
 import re
 
 import pytest
@@ -30,40 +31,53 @@ def test_say_goes_to_stderr(capsys, clock):
     say("[100] of 3")  # brackets are no markup off a terminal
     found = capsys.readouterr()
     assert found.out == ""
-    assert found.err == "  10.0 s  embed: 5 images\n1355.7 s  [100] of 3\n"
+    lines = [json.loads(line) for line in found.err.splitlines()]
+    assert lines == [{"at_s": 10.0, "said": "embed: 5 images"}, {"at_s": 1355.7, "said": "[100] of 3"}]
 
 
 def test_a_line_every_30_seconds(capsys, clock):
-    with counting("embed", total=1000) as count:
-        for second, more in ((10, 100), (29, 100), (30, 100), (31, 50), (59, 50), (61, 200)):
+    with counting("embed", total=1000) as show:
+        for second, done in ((10, 100), (29, 200), (30, 300), (31, 350), (59, 400), (60, 600)):
             clock[0] = 1000.0 + second
-            count(more)
-    lines = [line.split("  ")[-1] for line in capsys.readouterr().err.splitlines()]
+            show(done, "decode" if done < 400 else "model")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    same = {"stage": "embed", "total": 1000, "unit": "images", "per_s": 10.0}
     assert lines == [
-        "embed: 300 of 1,000 images, 10/s, about 70 s left",
-        "embed: 600 of 1,000 images, 10/s, about 41 s left",
+        {"at_s": 40.0, **same, "done": 300, "bound_by": "decode", "eta_s": 70},
+        {"at_s": 70.0, **same, "done": 600, "bound_by": "model", "eta_s": 40},
     ]
 
 
 def test_no_line_where_it_is_quickly_done(capsys, clock):
-    with counting("embed", total=10) as count:
+    with counting("embed", total=10) as show:
         clock[0] += 5
-        count(10)
+        show(10)
     assert capsys.readouterr().err == ""
 
 
 def test_other_units(capsys, clock):
-    with counting("write", total=4, unit="parts") as count:
+    with counting("write", total=4, unit="parts") as show:
         clock[0] += 40
-        count(4)
-    assert "write: 4 of 4 parts, 0/s, about 0 s left" in capsys.readouterr().err
+        show(4)
+    found = json.loads(capsys.readouterr().err)
+    assert found == {
+        "at_s": 50.0,
+        "stage": "write",
+        "done": 4,
+        "total": 4,
+        "unit": "parts",
+        "per_s": 0.1,
+        "eta_s": 0,
+    }
 
 
 def test_nothing_done_for_long(capsys, clock):
-    with counting("embed", total=10) as count:
+    with counting("embed", total=10) as show:
         clock[0] += 31
-        count(0)
-    assert capsys.readouterr().err.endswith("embed: 0 of 10 images\n")
+        show(0)
+    found = json.loads(capsys.readouterr().err)
+    assert (found["done"], found["per_s"]) == (0, 0.0)
+    assert "eta_s" not in found
 
 
 def test_bars_on_a_terminal(monkeypatch):
@@ -71,12 +85,13 @@ def test_bars_on_a_terminal(monkeypatch):
     screen = Terminal()
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setattr(progress, "_console", Console(stderr=True))  # it looks at its screen when it is made
-    with counting("embed", total=200) as count:
-        count(50)
-        count(150)
+    with counting("embed", total=200) as show:
+        show(50, "decode")
+        show(200, "model")
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "embed" in shown
     assert "200/200" in shown
+    assert "bound by model" in shown
     say("done")
     assert re.search(r"\d+\.\d s", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()[-1])
 

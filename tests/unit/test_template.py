@@ -4,9 +4,10 @@ import tomllib
 import pytest
 from pydantic import BaseModel
 
-from raylabel.config import Config, load
+from raylabel.config import Config
 from raylabel.errors import ConfigError
 from raylabel.template import write_config
+from raylabel.toml import load
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from raylabel.config import Backbone
+from raylabel.models.arithmetic import Arithmetic
 from raylabel.models.backbones import build
-from raylabel.models.encode import BatchEncoder
+from raylabel.models.encode import BatchEncoder, fold_batch_norms
 from raylabel.models.weights import load
 
 BATCH = 8
@@ -29,8 +33,11 @@ def built(backbone):
     return encoder
 
 
-def ready(backbone, batch_size=BATCH):
-    return BatchEncoder(built(backbone), device="cpu", batch_size=batch_size, threads=1)
+PLAIN = Arithmetic("cpu", "float32", fused=False, compiled=False, batch_size=BATCH, threads=1)
+
+
+def ready(backbone, **changed):
+    return BatchEncoder(built(backbone), replace(PLAIN, **changed))
 
 
 def test_equals_plain_torch(backbone, pictures):
@@ -39,12 +46,52 @@ def test_equals_plain_torch(backbone, pictures):
     encoder = built(backbone)
     mean, std = (torch.tensor(norm).view(1, 3, 1, 1) for norm in (encoder.mean, encoder.std))
     with torch.inference_mode():
-        expected = encoder.module((torch.from_numpy(pictures[:BATCH]).permute(0, 3, 1, 2).float() / 255 - mean) / std).numpy()
+        expected = encoder.module(
+            (torch.from_numpy(pictures[:BATCH]).permute(0, 3, 1, 2).float() / 255 - mean) / std
+        ).numpy()
     assert found.dtype == np.float16
     assert found.shape == expected.shape == (BATCH, encoder.dim)
     spacing = np.spacing(np.abs(expected).astype(np.float16)).astype(np.float32)
     assert (np.abs(found.astype(np.float32) - expected) <= 2 * spacing + 1e-5).all()
     assert expected.std() > 0.05
+
+
+def test_folding_changes_rounding_only(backbone, pictures):
+    plain, folded = (ready(backbone, fused=fused).encode(pictures[:BATCH]).astype(np.float32) for fused in (0, 1))
+    assert np.abs(plain - folded).max() <= 0.01 * np.abs(plain).max()
+    assert num_norms(fold_batch_norms(built(backbone).module)) == 0
+    assert num_norms(built(backbone).module) == (52 if backbone.name == "mobilenet_v2" else 0)
+
+
+def num_norms(module):
+    return sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in module.modules())
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_bfloat16_is_near(backbone, pictures, fused):
+    """8 bits of mantissa through the whole network: the same directions, to a percent or so."""
+    wide = ready(backbone).encode(pictures[:BATCH]).astype(np.float32)
+    short = ready(backbone, dtype="bfloat16", fused=fused).encode(pictures[:BATCH]).astype(np.float32)
+    cosine = (wide * short).sum(1) / np.linalg.norm(wide, axis=1) / np.linalg.norm(short, axis=1)
+    assert cosine.min() > 0.99
+    assert not np.array_equal(wide, short)
+
+
+def test_code_that_branches_on_data_cannot_be_folded():
+    class Moody(torch.nn.Module):
+        def forward(self, images):
+            return images.mean((2, 3)) if images.sum() > 0 else images.amax((2, 3))
+
+    with pytest.raises(ValueError, match="cannot be traced"):
+        fold_batch_norms(Moody())
+
+
+def test_several_threads_at_once(backbone, pictures):
+    encoder = ready(backbone)
+    expected = [encoder.encode(pictures[i : i + 4]) for i in range(8)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda i: encoder.encode(pictures[i : i + 4]), range(8)))
+    assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
 
 
 def test_an_image_does_not_depend_on_its_batch(backbone, pictures):
@@ -70,14 +117,14 @@ def test_what_was_there_before_leaves_no_trace(backbone, pictures):
 def test_no_images_and_too_many(backbone, pictures):
     encoder = ready(backbone)
     assert encoder.encode(pictures[:0]).shape == (0, encoder.dim)
-    with pytest.raises(ValueError, match="broadcast"):
+    with pytest.raises(ValueError, match="got 9 images, a batch holds 8"):
         encoder.encode(pictures[: BATCH + 1])
 
 
 def test_threads(backbone):
     before = torch.get_num_threads()
     try:
-        BatchEncoder(built(backbone), device="cpu", batch_size=1, threads=2)
+        ready(backbone, threads=2)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -1,0 +1,98 @@
+"""The numeric profile: what results depend on beside the config. Resolved once, by measuring, and then kept."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+from raylabel import runtime
+from raylabel.config import Compute, Config
+from raylabel.errors import ConfigError
+from raylabel.models.arithmetic import Arithmetic
+
+_LIBRARIES = (
+    "faiss-gpu",
+    "faiss-cpu",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "scipy",
+    "simplejpeg",
+    "torch",
+    "torchvision",
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything numeric that results depend on beside the config: resolved once, then kept.
+
+    Args:
+        arithmetic: how the backbone computes.
+        training_workers: of a fine-tune.
+        machine: processor architecture.
+        versions: of the libraries that compute.
+    """
+
+    arithmetic: Arithmetic
+    training_workers: int
+    machine: str
+    versions: Mapping[str, str]
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Profile:
+        """Back from campaign.json."""
+        return cls(**{**tree, "arithmetic": Arithmetic(**tree["arithmetic"])})
+
+
+def resolve_profile(config: Config, *, found: Profile | None = None) -> tuple[Profile, dict[str, Any]]:
+    """Choose device and arithmetic, and record what results depend on.
+
+    Args:
+        config: what it leaves open is measured.
+        found: the profile that the workspace was begun with; what was measured then is not measured again.
+
+    Returns:
+        The profile, and what was measured for it, which results do not depend on.
+    """
+    compute = config.compute
+    gpus = runtime.resources()["gpus"]
+    device: str = compute.device
+    if device == "auto":
+        device = "cuda" if gpus else "cpu"
+    elif device == "cuda" and not gpus:
+        raise ConfigError('compute.device: "cuda", but the Ray session has no GPU; use "auto" or "cpu"')
+    if found is not None and found.arithmetic.device == device:
+        arithmetic, measured = kept(found.arithmetic, compute), {}
+    else:
+        choice = runtime.call(_choose, config, device, num_gpus=float(device == "cuda"))
+        arithmetic, measured = choice.arithmetic, {"ms_per_image": choice.ms_per_image, "why": choice.why}
+    versions = {name: version(name) for name in _LIBRARIES if _is_installed(name)}
+    return Profile(arithmetic, config.training.num_workers, platform.machine(), versions), measured
+
+
+def _choose(config: Config, device: str) -> Any:
+    from raylabel.models.choose import choose  # torch is imported in the task, not in the driver
+
+    return choose(config.backbone, config.compute, device)
+
+
+def kept(arithmetic: Arithmetic, compute: Compute) -> Arithmetic:
+    """What the workspace was begun with, but for what the config names now."""
+    named: dict[str, Any] = {
+        "dtype": None if compute.dtype == "auto" else compute.dtype,
+        "compiled": None if compute.compile == "auto" else compute.compile == "on",
+        "batch_size": compute.batch_size,
+    }
+    return replace(arithmetic, **{name: value for name, value in named.items() if value is not None})
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except ModuleNotFoundError:
+        return False
+    return True

@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from raylabel.config import Backbone, Compute
+from raylabel.models.arithmetic import Arithmetic
+from raylabel.models.choose import choose, decide, measure
+
+BASE = Arithmetic("cpu", "float32", fused=True, compiled=False, batch_size=32, threads=1)
+TINY = Backbone(name="tiny_cnn", weights="none", image_size=16)
+RESNET = Backbone(name="resnet18", weights="none", image_size=64)
+
+BRANCHES = """
+import torch
+
+class Moody(torch.nn.Module):
+    def forward(self, images):
+        pooled = images.mean((2, 3))
+        return pooled if images.sum() > 0 else -pooled
+
+def build():
+    return Moody()
+"""
+
+
+@pytest.mark.parametrize(
+    ("wide", "short", "dtype"),
+    [
+        (10.0, 5.0, "bfloat16"),
+        (6.0, 5.0, "bfloat16"),  # 1.2 times as fast, just
+        (5.9, 5.0, "float32"),
+        (5.0, 10.0, "float32"),
+        (0.4, 0.2, "bfloat16"),  # 0.2 ms an image saved, just
+        (0.3, 0.11, "float32"),  # many times as fast, and nobody would notice
+    ],
+)
+def test_bfloat16_only_where_it_pays(wide, short, dtype):
+    found = decide(BASE, {"float32": wide, "bfloat16": short})
+    assert found.arithmetic == replace(BASE, dtype=dtype)
+    assert f"{wide:.2f} ms" in found.why
+    assert f"{short:.2f} in bfloat16" in found.why
+
+
+def test_what_is_named_is_not_measured():
+    found = choose(RESNET, Compute(dtype="bfloat16", compile="on", batch_size=5), "cpu")
+    assert found.arithmetic == Arithmetic("cpu", "bfloat16", fused=True, compiled=True, batch_size=5, threads=1)
+    assert found.ms_per_image == {}
+
+
+def test_a_tiny_model_keeps_the_sharper_numbers():
+    found = choose(TINY, Compute(), "cpu")
+    assert (found.arithmetic.dtype, found.arithmetic.batch_size, found.arithmetic.compiled) == ("float32", 32, False)
+    assert found.ms_per_image["float32"] < 0.5
+
+
+def test_a_model_that_cannot_be_folded_is_left_as_it_is(tmp_path):
+    (tmp_path / "moody.py").write_text(BRANCHES)
+    backbone = Backbone(name=f"{tmp_path / 'moody.py'}:build", weights="none", image_size=16)
+    assert not choose(backbone, Compute(dtype="float32"), "cpu").arithmetic.fused
+    assert choose(RESNET, Compute(dtype="float32"), "cpu").arithmetic.fused
+
+
+def test_measuring_a_model_that_is_wider_takes_longer():
+    torch.set_num_threads(1)
+    assert measure(RESNET, BASE) > 3 * measure(TINY, BASE) > 0
