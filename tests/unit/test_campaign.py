@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from raylabel import campaign as module
+from raylabel import profile
 from raylabel.acceptance import smallest_audit
 from raylabel.campaign import (
     PURPOSES,
@@ -101,7 +102,8 @@ def test_settings_that_change_no_result_may_change(ray_session, tmp_path):
 def test_another_version_is_refused(ray_session, tmp_path, monkeypatch, package, line):
     open_campaign(settings(tmp_path))
     installed = module.version
-    monkeypatch.setattr(module, "version", lambda name: "99" if name == package else installed(name))
+    for holder in (module, profile):
+        monkeypatch.setattr(holder, "version", lambda name: "99" if name == package else installed(name))
     with pytest.raises(FingerprintError, match=line) as caught:
         open_campaign(settings(tmp_path))
     assert len(str(caught.value).splitlines()) == 3
