@@ -39,7 +39,9 @@ def test_equals_plain_torch(backbone, pictures):
     encoder = built(backbone)
     mean, std = (torch.tensor(norm).view(1, 3, 1, 1) for norm in (encoder.mean, encoder.std))
     with torch.inference_mode():
-        expected = encoder.module((torch.from_numpy(pictures[:BATCH]).permute(0, 3, 1, 2).float() / 255 - mean) / std).numpy()
+        expected = encoder.module(
+            (torch.from_numpy(pictures[:BATCH]).permute(0, 3, 1, 2).float() / 255 - mean) / std
+        ).numpy()
     assert found.dtype == np.float16
     assert found.shape == expected.shape == (BATCH, encoder.dim)
     spacing = np.spacing(np.abs(expected).astype(np.float16)).astype(np.float32)
