@@ -293,6 +293,17 @@ def deep_png(samples: np.ndarray, colour_type: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", body) + png_chunk(b"IEND", b"")
 
 
+def deep_tiff(samples: np.ndarray) -> bytes:
+    """A TIFF of (H, W, 3) 16-bit samples in one strip, which Pillow cannot write."""
+    height, width, channels = samples.shape
+    body = samples.astype("<u2").tobytes()
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2)]
+    entries += [(273, 4, 1, 14), (277, 3, 1, channels), (278, 3, 1, height), (279, 4, 1, len(body))]
+    tags = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    head = b"II*\0" + struct.pack("<I", 14 + len(body)) + struct.pack("<3H", 16, 16, 16)
+    return head + body + struct.pack("<H", len(entries)) + tags + bytes(4)
+
+
 def ink() -> np.ndarray:
     """(H, W, 4) cyan, magenta, yellow and black, as amounts of ink."""
     return np.dstack([255 - RGB, np.round(HIDE / 3).astype(np.uint8)])
@@ -413,9 +424,14 @@ GOLDEN: dict[str, tuple[bytes, np.ndarray, float, float]] = {
     "tiff lzw": (saved(RGB, "TIFF", compression="tiff_lzw"), RGB, 0.6, 1.1),
     "tiff deflate": (saved(RGB, "TIFF", compression="tiff_adobe_deflate"), RGB, 0.6, 1.1),
     "tiff grey 16": (saved(DEEP, "TIFF"), three(LUMA), 0.6, 1.6),
+    "tiff rgb 16": (deep_tiff(RGB.astype(np.uint16) * 257), RGB, 0.6, 1.1),
+    "tiff integers": (saved(DEEP.astype(np.int32), "TIFF"), three(LUMA), 0.6, 1.6),
+    "tiff grey": (saved(GREY8, "TIFF"), three(LUMA), 0.6, 1.6),
+    "tiff palette": (encoded(POSTER, "TIFF"), POSTER_PIXELS, 0.6, 1.1),
     "tiff cmyk": (encoded(Image.fromarray(ink(), "CMYK"), "TIFF"), inked(), 0.8, 2),
     "tiff rgba": (saved(np.dstack([RGB, HIDE]), "TIFF"), on_white(RGB, HIDE), 0.7, 1.8),
     "avif": (saved(RGB, "AVIF", quality=95, subsampling="4:4:4"), RGB, 1.5, 8),
+    "avif animated": (frames("AVIF", quality=95, subsampling="4:4:4", duration=100), RGB, 1.5, 8),
     "avif rgba": (
         saved(np.dstack([RGB, HIDE]), "AVIF", quality=95, subsampling="4:4:4"),
         on_white(RGB, HIDE),
@@ -479,13 +495,35 @@ def test_floating_point_pixels_are_refused_and_not_guessed():
     assert (found.code, found.message) == ("decode_failed", "floating-point pixels: store them as 8 or 16 bits")
 
 
-def test_a_jpeg_with_a_broken_exif_is_shown_as_stored_to_model_and_person():
-    good = turned("JPEG", 6, **FINE)
-    broken = good.replace(b"Exif\0\0MM\0*", b"Exif\0\0MM\xff\xff")
-    assert broken != good
+def test_integers_beyond_sixteen_bits_are_white_and_below_zero_black():
+    steps = np.repeat(np.array([[-5, 0, 25_700, 65_535, 70_000, 2**31 - 1, 0, 0]], dtype=np.int32), 8, axis=0)
+    found = pixels(encoded(Image.fromarray(steps), "TIFF"))
+    assert found[0, :, 0].tolist() == [0, 0, 100, 255, 255, 255, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_with_a_broken_exif_is_shown_as_stored_to_model_and_person(kind):
     backbone = Backbone(image_size=24, fit="squash")
-    assert errors(pixels(broken, backbone), reference(RGB, backbone))[0] < 0.6
-    assert errors(np.asarray(to_rgb(Image.open(io.BytesIO(broken)))), RGB)[0] < 0.6
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = exif.tobytes()
+    for broken in (whole.replace(b"MM\0*", b"MM\xff\xff"), whole[:12], whole[:20], b"Exif\0\0garbage"):
+        data = saved(RGB, kind, exif=broken, **(FINE if kind == "JPEG" else {"lossless": True}))
+        assert errors(pixels(data, backbone), reference(RGB, backbone))[0] < 0.6
+        assert errors(np.asarray(to_rgb(Image.open(io.BytesIO(data)))), RGB)[0] < 0.6
+
+
+def test_orientation_in_a_pngs_text_counts():
+    """As ImageMagick wrote it before PNG had a place for EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    block = exif.tobytes()
+    text = f"\nexif\n{len(block):8d}\n{block.hex()}\n".encode("latin-1")
+    data = saved(RGB, "PNG")
+    end = data.index(b"IDAT") - 4
+    data = data[:end] + png_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text)) + data[end:]
+    backbone = Backbone(image_size=24, fit="squash")
+    assert errors(pixels(data, backbone), reference(SHOWN[6], backbone))[0] < 0.6
 
 
 # --- JPEGs that are shrunk while they are decoded --------------------------------------------------------------------
