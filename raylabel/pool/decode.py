@@ -97,11 +97,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode == "F":
         raise Undecodable("decode_failed", "floating-point pixels: store them as 8 or 16 bits")
-    if image.format in ("JPEG", "MPO"):
-        # Read as `decode` reads it. MPO is what Pillow calls a JPEG with further pictures behind the first.
-        turn = orientation.of_exif(image.info.get("exif", b""))
-        return Image.fromarray(np.ascontiguousarray(turn.turn(np.asarray(image.convert("RGB")))))
-    image = ImageOps.exif_transpose(image)
+    image.load()  # a PNG may tell its orientation behind its pixels
+    # MPO is what Pillow calls a JPEG with further pictures behind the first.
+    exif = image.info.get("exif", b"" if image.format in ("JPEG", "MPO") else None)
+    if exif is None:
+        # TIFF has tags of its own, old PNGs have EXIF as text.
+        return _flat(ImageOps.exif_transpose(image))
+    # Not Pillow's reading of EXIF: it raises on broken blocks, and for JPEGs `decode` must not wait for it.
+    return Image.fromarray(np.ascontiguousarray(orientation.of_exif(exif).turn(np.asarray(_flat(image)))))
+
+
+def _flat(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
         grey = np.asarray(image, dtype=np.float64)
         return Image.fromarray(np.round(grey.clip(0, 65535) / 257).astype(np.uint8)).convert("RGB")
@@ -138,7 +144,7 @@ def _other(data: bytes, backbone: Backbone, max_pixels: int) -> NDArray[np.uint8
         pixels = np.array(to_rgb(header))
     except Undecodable:
         raise
-    except Exception as error:  # noqa: BLE001 - as above: AVIF raises RuntimeError, WebP's EXIF struct.error
+    except Exception as error:  # noqa: BLE001 - as above: AVIF raises RuntimeError, PNG SyntaxError
         text = str(error).partition("\n")[0] or type(error).__name__
         code = "cut" if "truncated" in text.lower() or "incomplete" in text.lower() else "decode_failed"
         raise Undecodable(code, text) from None
