@@ -130,7 +130,7 @@ def main() -> None:
     for name, rate in rates.items():
         outcome.rows.append((name, f"{rate:,.0f}", f"{rate / rates['limit']:.2f}", f"{rate / TARGET:.2f}"))
     outcome.notes = [
-        f"medians of {REPEATS} turns, {count:,} items; the first of all, with the start of the workers, {start_s:.1f} s",
+        f"medians of {REPEATS} turns, {count:,} items; the first of all, with the workers' start, {start_s:.1f} s",
         f"{same:.4%} of the classes are those of the limit's float32 product (raylabel multiplies in float64)",
     ]
     assert same > 0.999, "raylabel and the plain product say the same"
