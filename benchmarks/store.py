@@ -112,7 +112,7 @@ def each(function: Callable[..., object], *columns: Iterable[object], workers: i
 
 def limits(vectors: Vectors, place: Path) -> dict[str, float]:
     """What the machine can do with one core: hash, and get bytes onto the disk; vectors/s."""
-    data = memoryview(vectors).cast("B")
+    data = vectors.data.cast("B")
 
     def write() -> None:
         with (place / "raw").open("wb", buffering=0) as file:

@@ -101,7 +101,7 @@ class Store:
         if not self.is_local:
             return memoryview(self.read(name))
         with self._failing("read", name):
-            return memoryview(np.fromfile(self.uri(name), dtype=np.uint8))
+            return np.fromfile(self.uri(name), dtype=np.uint8).data
 
     def write(self, name: str, data: bytes | memoryview) -> None:
         """Write an object whole; one that was there is replaced. A reader never sees half of it."""
