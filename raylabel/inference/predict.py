@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,12 @@ from raylabel.campaign import Campaign, Pieces, folder
 from raylabel.models.heads import Head
 from raylabel.workspace import Part, Record, read_part, write_part
 from raylabel.workspace.vectors import embeddings_of
+
+TASK_ROWS = 32_768
+"""Rows that make a task worth its start and its reading of the head; parts are never cut."""
+
+SCORE_ROWS = 8_192
+"""Rows scored at a time: bounds the probabilities in memory, whatever the part."""
 
 
 def predict(campaign: Campaign, pieces: Pieces, number: int, head: str) -> Pieces:
@@ -27,42 +34,65 @@ def predict(campaign: Campaign, pieces: Pieces, number: int, head: str) -> Piece
     Returns:
         The prediction parts, one for each embedding part, in row order.
 
-    Cost: one read of the embeddings, 2 * dim * classes operations an item. Memory: one part per core.
+    Cost: one read of the embeddings, 2 * dim * classes operations an item. Memory: one part per core, and
+    a few times 64 kB per class.
     """
 
     def score() -> Record:
-        parts = list(runtime.map_tasks(_Score(campaign, number, head), pieces.parts))
-        return Record(parts={"predictions": parts})
+        scored = runtime.map_tasks(_Score(campaign, number, head), _tasks(pieces.parts))
+        return Record(parts={"predictions": [part for parts in scored for part in parts]})
 
     record = campaign.records.once(f"{folder(number)}/predictions", score)
     return Pieces(tuple(record.parts["predictions"]), pieces.spans)
 
 
+def _tasks(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Consecutive parts, put together until they make a task."""
+    task: list[Part] = []
+    for part in parts:
+        task.append(part)
+        if sum(part.rows for part in task) >= TASK_ROWS:
+            yield task
+            task = []
+    if task:
+        yield task
+
+
 @dataclass(frozen=True)
 class _Score:
-    """Score one embedding part, in a task."""
+    """Score a few embedding parts, in a task."""
 
     campaign: Campaign
     number: int
     head: str
 
-    def __call__(self, part: Part) -> Part:
+    def __call__(self, parts: list[Part]) -> list[Part]:
+        head = Head.from_bytes(self.campaign.store.read(self.head))
+        return [self._score(head, part) for part in parts]
+
+    def _score(self, head: Head, part: Part) -> Part:
         store = self.campaign.store
         table = read_part(store, part)
-        head = Head.from_bytes(store.read(self.head))
-        columns = scores(head.probabilities(embeddings_of(table)))
-        found = pa.table({"row": table.column("row"), "id": table.column("id"), **columns}, schema=schema.PREDICTIONS)
-        return write_part(store, f"{folder(self.number)}/predictions", found)
+        embeddings = embeddings_of(table)
+        scored = pa.concat_tables(
+            pa.table(scores(head.probabilities(embeddings[start : start + SCORE_ROWS])))
+            for start in range(0, len(embeddings), SCORE_ROWS)
+        )
+        columns = {"row": table.column("row"), "id": table.column("id")}
+        columns |= {name: scored.column(name) for name in scored.column_names}
+        return write_part(store, f"{folder(self.number)}/predictions", pa.table(columns, schema=schema.PREDICTIONS))
 
 
 def scores(probabilities: NDArray[np.float64]) -> dict[str, pa.Array]:
     """The columns of a prediction beside row and id, from (N, K) probabilities.
 
     Margin is the likeliest class's probability less the second's; entropy is in nats. Ties go to the lower class.
+
+    Cost: O(N * K) for each of the TOP_K classes that are kept.
     """
     count, num_classes = probabilities.shape
     keep = min(schema.TOP_K, num_classes)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :keep]
+    order = _likeliest(probabilities, keep)
     top = np.take_along_axis(probabilities, order, axis=1)
     logs = np.log(np.where(probabilities > 0, probabilities, 1.0))
     offsets = pa.array(np.arange(0, (count + 1) * keep, keep, dtype=np.int32))
@@ -74,3 +104,16 @@ def scores(probabilities: NDArray[np.float64]) -> dict[str, pa.Array]:
         "top_index": pa.ListArray.from_arrays(offsets, pa.array(order.astype(np.int32).ravel())),
         "top_probability": pa.ListArray.from_arrays(offsets, pa.array(top.astype(np.float32).ravel())),
     }
+
+
+def _likeliest(probabilities: NDArray[np.float64], keep: int) -> NDArray[np.int64]:
+    """(N, keep) classes, the likeliest first; ties go to the lower class."""
+    if probabilities.shape[1] <= schema.TOP_K:
+        return np.argsort(-probabilities, axis=1, kind="stable")
+    # Taking the greatest `keep` times over is 20 times as fast as sorting a thousand classes.
+    left, rows = probabilities.copy(), np.arange(len(probabilities))
+    order = np.empty((len(probabilities), keep), dtype=np.int64)
+    for place in range(keep):
+        order[:, place] = left.argmax(axis=1)
+        left[rows, order[:, place]] = -1.0
+    return order

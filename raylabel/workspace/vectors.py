@@ -15,7 +15,8 @@ from raylabel.workspace.tables import Part, read_part
 
 def embeddings_of(table: pa.Table) -> NDArray[np.float16]:
     """The embedding column of a table as (N, dim) float16; a copy where the column has several chunks."""
-    column = table.column("embedding").combine_chunks()
+    column = table.column("embedding")
+    column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     width: int = column.type.byte_width
     data = np.frombuffer(column.buffers()[1], dtype=np.float16) if len(column) else np.empty(0, dtype=np.float16)
     start = column.offset * width // 2

@@ -1,3 +1,4 @@
+import importlib
 import math
 
 import numpy as np
@@ -5,9 +6,9 @@ import pytest
 
 from raylabel import schema
 from raylabel.errors import StorageError
-from raylabel.inference.predict import predict, scores
+from raylabel.inference.predict import _Score, _tasks, predict, scores
 from raylabel.models.heads import fit_head
-from raylabel.workspace import read_part
+from raylabel.workspace import Part, read_part
 
 
 def columns(*rows):
@@ -51,6 +52,33 @@ def test_top_k_of_many_classes():
     assert found["entropy"][0] == pytest.approx(-(probabilities * np.log(probabilities)).sum(), rel=1e-6)  # of all 13
 
 
+def obvious(row: np.ndarray) -> dict:
+    """The same of one row, one number at a time."""
+    order = sorted(range(len(row)), key=lambda index: (-row[index], index))[: schema.TOP_K]
+    return {
+        "label_index": order[0],
+        "confidence": np.float32(row[order[0]]),
+        "margin": np.float32(row[order[0]] - row[order[1]]),
+        "entropy": -sum(p * math.log(p) for p in row.tolist() if p > 0),
+        "top_index": order,
+        "top_probability": [np.float32(row[index]) for index in order],
+    }
+
+
+@pytest.mark.parametrize("num_classes", [2, 9, 10, 11, 40])
+def test_scores_are_those_of_the_obvious_way(num_classes):
+    """With ties, also at the cut after the tenth class, and with zeros."""
+    weights = np.random.default_rng(3).integers(0, 5, (300, num_classes)).astype(np.float64)
+    weights[:, 0] += 1e-3  # no row is all zeros
+    rows = weights / weights.sum(axis=1, keepdims=True)
+    rows[:20] = np.eye(num_classes)[np.arange(20) % num_classes]
+    found = columns(*rows)
+    for number, row in enumerate(rows):
+        expected = obvious(row)
+        assert found["entropy"][number] == pytest.approx(expected.pop("entropy"), abs=1e-6)
+        assert {name: found[name][number] for name in expected} == expected
+
+
 def test_two_classes_and_no_rows():
     found = columns([0.9, 0.1])
     assert (found["margin"], found["top_index"]) == ([pytest.approx(0.8)], [[0, 1]])
@@ -82,6 +110,25 @@ def test_every_readable_item_is_predicted(ray_session, tiny, head):
     assert [row["margin"] for row in rows] == (ranked[:, -1] - ranked[:, -2]).astype(np.float32).tolist()
     accuracy = (probabilities.argmax(axis=1) == tiny.truth[tiny.rows]).mean()
     assert accuracy > 0.8  # it is the digits that it sees
+
+
+def test_parts_go_together_until_they_make_a_task():
+    parts = [Part(f"p{number}", rows, "") for number, rows in enumerate((20_000, 12_768, 1, 40_000, 5, 6))]
+    assert [[part.name for part in task] for task in _tasks(parts)] == [["p0", "p1"], ["p2", "p3"], ["p4", "p5"]]
+    assert list(_tasks([])) == []
+
+
+def test_neither_tasks_nor_slices_change_a_prediction(tiny, head, monkeypatch):
+    """Scored at once, and in slices of 7 rows: the bytes are the same."""
+
+    def tables():
+        parts = _Score(tiny.campaign, 1, "head.safetensors")(list(tiny.pieces.parts))
+        return [read_part(tiny.campaign.store, part) for part in parts]
+
+    whole = tables()
+    monkeypatch.setattr(importlib.import_module("raylabel.inference.predict"), "SCORE_ROWS", 7)
+    assert all(table.equals(again) for table, again in zip(whole, tables(), strict=True))
+    assert [table.num_rows for table in whole] == [part.rows for part in tiny.pieces.parts]
 
 
 def test_round_is_predicted_once(ray_session, tiny, head):

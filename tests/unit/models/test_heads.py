@@ -170,6 +170,25 @@ def test_a_row_does_not_depend_on_its_neighbours(dim):
     assert np.array_equal(head.probabilities(rows[order]), whole[order])
 
 
+def test_every_finite_half_is_widened_exactly():
+    halves = np.arange(65_536, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    out = np.full(len(halves), np.nan, np.float32)
+    heads._widen(halves, out)
+    assert np.array_equal(out.view(np.uint32), halves.astype(np.float32).view(np.uint32)), "-0.0 keeps its sign"
+
+
+@pytest.mark.parametrize(("dim", "num_classes"), [(3, 2), (512, 10), (768, 1000)])
+def test_logits_are_the_plain_float64_product(dim, num_classes):
+    """Within what the order of a float64 sum can change."""
+    rng = np.random.default_rng(2)
+    head = Head(rng.normal(size=(num_classes, dim)), rng.normal(size=num_classes), 1.0)
+    rows = rng.normal(size=(1500, dim)).astype(np.float16)
+    expected = rows.astype(np.float64) @ head.weight.T + head.bias
+    assert np.abs(head.logits(rows) - expected).max() < 1e-11
+    assert np.abs(head.probabilities(rows) - softmax(expected)).max() < 1e-11
+
+
 def test_logits_by_hand():
     head = Head(np.array([[1.0, 2.0], [0.0, -1.0]]), np.array([0.5, 1.0]), 2.0)
     rows = np.array([[1, 1], [0, 2]], np.float16)

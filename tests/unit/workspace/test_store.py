@@ -26,6 +26,16 @@ def test_what_was_written_is_read(store):
     assert store.read("a/empty") == b""
 
 
+def test_a_view_is_what_read_gives(store):
+    data = bytes(range(256)) * 5_000
+    store.write("a/b.bin", memoryview(data))
+    assert store.view("a/b.bin") == data == store.read("a/b.bin")
+    store.write("a/empty", b"")
+    assert store.view("a/empty").nbytes == 0
+    with pytest.raises(FileNotFoundError):
+        store.view("a/none")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_taken_as_they_are(store, name):
     store.write(f"x/{name}", name.encode())
@@ -223,7 +233,8 @@ def test_a_full_or_read_only_disk_is_a_storage_error_and_leaves_no_half_object(t
 def test_a_file_where_a_folder_should_be_is_a_storage_error(tmp_path):
     (tmp_path / "ws").write_bytes(b"")
     store = Store(str(tmp_path / "ws"))
-    for call in (lambda: store.write("a", b"1"), lambda: store.create("a", b"1"), lambda: store.read("a")):
+    calls = (lambda: store.write("a", b"1"), lambda: store.create("a", b"1"), lambda: store.read("a"))
+    for call in (*calls, lambda: store.view("a")):
         with pytest.raises(StorageError) as caught:
             call()
         assert caught.value.exit_code == 4
@@ -241,7 +252,7 @@ def test_a_store_that_is_away_is_a_storage_error_never_an_absence(proxy, s3_pref
         "list": lambda: store.list("a"),
         "remove": lambda: store.remove("a"),
     }
-    for verb, call in calls.items():
+    for verb, call in (*calls.items(), ("read", lambda: store.view("a"))):
         with pytest.raises(StorageError, match=f"could not {verb} it .Could not connect to the endpoint URL"):
             call()
 

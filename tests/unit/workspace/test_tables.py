@@ -66,12 +66,23 @@ def test_a_part_travels_as_json(store):
     assert Part(**part.to_json()) == part
 
 
-def test_parts_are_zstd_with_page_checksums_and_no_dictionary_on_bytes(tmp_path):
+def chunks_of(path) -> dict:
+    """Column chunks of a file's first row group, by the column's name."""
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    chunks = [group.column(index) for index in range(group.num_columns)]
+    return {chunk.path_in_schema.partition(".")[0]: chunk for chunk in chunks}
+
+
+def test_page_checksums_and_no_codec_or_dictionary_on_vectors(tmp_path):
     store = Store(str(tmp_path))
     part = write_part(store, "x", some_rows(count=200))
     path = tmp_path / part.name
-    chunks = {(chunk := pq.ParquetFile(path).metadata.row_group(0).column(i)).path_in_schema: chunk for i in range(3)}
-    assert {chunk.compression for chunk in chunks.values()} == {"ZSTD"}
+    chunks = chunks_of(path)
+    assert {name: chunk.compression for name, chunk in chunks.items()} == {
+        "row": "ZSTD",
+        "id": "ZSTD",
+        "embedding": "UNCOMPRESSED",
+    }
     assert "RLE_DICTIONARY" in chunks["id"].encodings
     assert "RLE_DICTIONARY" not in chunks["embedding"].encodings
 
@@ -80,6 +91,22 @@ def test_parts_are_zstd_with_page_checksums_and_no_dictionary_on_bytes(tmp_path)
     path.write_bytes(data)
     with pytest.raises(OSError, match="CRC checksum verification failed"):
         pq.ParquetFile(path, page_checksum_verification=True).read()
+
+
+TABLES = ("AUDIT", "PREDICTIONS", "SHORTLIST", "ANSWERS", "RESOLVED", "LABELS", "QUARANTINE", "LISTING")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_column_of_every_other_table_is_zstd(tmp_path, name):
+    """Lists as well, whose values lie in a column of their own; dictionaries where values repeat."""
+    columns = getattr(schema, name)
+    part = write_part(Store(str(tmp_path)), "x", pa.table([pa.nulls(1, field.type) for field in columns], columns))
+    chunks = chunks_of(tmp_path / part.name)
+    assert list(chunks) == columns.names
+    assert {chunk.compression for chunk in chunks.values()} == {"ZSTD"}
+    kinds = {field.name: field.type for field in columns}
+    repeating = {name for name, kind in kinds.items() if kind in (pa.string(), pa.int32(), pa.int64())}
+    assert {name for name, chunk in chunks.items() if "RLE_DICTIONARY" in chunk.encodings} == repeating
 
 
 def test_row_groups_are_bounded(tmp_path):
