@@ -29,7 +29,8 @@ SPAN_BYTES = 8 * 1024 * 1024
 Range = tuple[int, int]
 """First byte and number of bytes."""
 
-_NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
+_NO_NAME = (IsADirectoryError, NotADirectoryError, ValueError)
+_NO_NAME_ERRNO = (errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def chunks(sizes: Sequence[int | None], *, max_count: int) -> Iterator[slice]:
@@ -120,16 +121,19 @@ def problem_of(uri: str, error: Exception) -> tuple[str, str]:
         StorageError: the store failed, which says nothing of the object.
         Exception: the error itself, if it is none of a store's.
     """
+    from botocore.exceptions import ParamValidationError  # third of a second, as in failures()
+
     status = getattr(error, "status", None)  # of HTTP
     if isinstance(error, FileNotFoundError) or status == 410:
         return "missing", "there is no such file"
-    if isinstance(error, (IsADirectoryError, NotADirectoryError)) or getattr(error, "errno", None) in _NO_SUCH_NAME:
+    if isinstance(error, (*_NO_NAME, ParamValidationError)) or getattr(error, "errno", None) in _NO_NAME_ERRNO:
         return "missing", f"this is no name of a file ({error})"
     if isinstance(error, PermissionError) or status in (401, 403, 451):
         return "forbidden", f"its rights do not allow reading it ({error})"
     if not isinstance(error, failures()):
         raise error
-    raise StorageError(f"{uri}: could not be read ({error}); run the same command again") from error
+    hint = "; take it out of the list if that does not help" if uri.startswith("http") else ""
+    raise StorageError(f"{uri}: could not be read ({error}); run the same command again{hint}") from error
 
 
 @contextmanager

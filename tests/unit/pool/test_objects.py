@@ -2,6 +2,7 @@ import errno
 import os
 
 import pytest
+from campaigns import free_port
 
 from raylabel.errors import StorageError
 from raylabel.pool import ShardUnreadable, objects
@@ -112,9 +113,24 @@ def test_a_store_that_fails_is_no_objects_fault():
 
 def test_names_that_cannot_be_are_missing(folder):
     folder.put("a.jpg")
-    names = ["a.jpg/b.jpg", "x" * 300, ".", "none/a.jpg"]
+    os.symlink("loop", f"{folder.root}/loop")
+    names = ["a.jpg/b.jpg", "x" * 300, ".", "none/a.jpg", "loop"]
     for name, found in zip(names, get_objects([f"{folder.root}/{name}" for name in names]), strict=True):
         assert problem_of(name, found)[0] == "missing", name
+
+
+def test_uris_that_cannot_be_are_missing(s3_server):
+    uris = ["s3://No such bucket!/a", "s3://bucket", "s3:///a", "http:///a", "http://[x/a", "http://127.0.0.1:99999/a"]
+    for uri in uris:
+        (found,) = get_objects([uri])
+        assert problem_of(uri, found)[0] == "missing", uri
+
+
+def test_a_host_that_does_not_answer_may_be_taken_out_of_a_list():
+    uri = f"http://127.0.0.1:{free_port()}/a.jpg"
+    (found,) = get_objects([uri])
+    with pytest.raises(StorageError, match=r"a\.jpg: could not be read .*again; take it out of the list if that does"):
+        problem_of(uri, found)
 
 
 def test_ranges_are_those_of_the_file(place):
