@@ -78,7 +78,9 @@ def demo(
 @app.command()
 def init(
     target: Annotated[Path, typer.Argument(metavar="CAMPAIGN.TOML", help="The file to write.")],
-    pool: Annotated[str, typer.Option(prompt="Where are the images (folder, Parquet, or s3:// of either)?")],
+    pool: Annotated[
+        str, typer.Option(prompt="Where are the images (folder, Parquet, tars or list of URIs; local or s3://)?")
+    ],
     classes: Annotated[str, typer.Option(prompt="Names of the classes, with commas between")],
     workspace: Annotated[str, typer.Option(prompt="Where shall the results go (folder or s3:// prefix)?")],
 ) -> None:

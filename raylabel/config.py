@@ -22,15 +22,20 @@ class Pool(_Section):
     """The images to be labeled."""
 
     path: str
-    """A Parquet file, a folder of Parquet files or a folder of images; a local path or an s3:// URI."""
-    format: Literal["auto", "parquet", "folder"] = "auto"
-    """What lies there; "auto" looks."""
+    """Images, Parquet files or WebDataset tars, one file or a folder of them, or a list of URIs; local or s3://."""
+    format: Literal["auto", "parquet", "folder", "webdataset", "list"] = "auto"
+    """What lies there; "auto" looks, and takes one .csv or .jsonl file for a list; a list in Parquet must be named."""
     image_column: str = "image"
-    """Parquet: the column of encoded images, binary or struct<bytes, path>."""
+    """Parquet: the column of encoded images, binary or struct<bytes, path>. Tars: a member's extension, as in "jpg";
+    "image" takes a sample's first member that ends like an image."""
+    uri_column: str = "uri"
+    """Lists: the column of local paths, s3:// or http(s):// URIs; a relative one starts at the list's own folder."""
     id_column: str | None = None
-    """Parquet: the column of unique ids; without one `id` if there is such a column, else `path#row`."""
+    """Parquet: the column of unique ids; without one `id` if there is such a column, else `path#row`. Lists: the
+    column of ids; without one the URI as it is written."""
     label_column: str | None = None
-    """Parquet: the column the oracle labeler answers from (a folder's oracle reads the parent folder's name)."""
+    """The column, or in tars the extension, as in "cls", that the oracle labeler answers from; for a folder of images
+    it reads the name of the folder that an image lies in."""
     max_pixels: Positive = 50_000_000
     """Images with more pixels are quarantined before they are decoded."""
     decode_timeout_s: Annotated[float, Field(gt=0)] = 60.0

@@ -80,6 +80,20 @@ QUARANTINE = pa.schema(
 LISTING = pa.schema([("path", pa.string()), ("size", pa.int64()), ("etag", pa.string())])
 """The files of one shard of a folder pool, in order."""
 
+SAMPLES = pa.schema(
+    [
+        ("key", pa.string()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("label_offset", pa.int64()),
+        ("label_size", pa.int64()),
+    ]
+)
+"""The samples of one shard of a tar, in order: where in the tar their image and label lie; null where there is none."""
+
+URIS = pa.schema([("id", pa.string()), ("uri", pa.string()), ("label", pa.string()), ("label_index", pa.int64())])
+"""The rows of one shard of a list of URIs, in order; a label is a class's name or its index, or both are null."""
+
 ANSWER_KINDS: Final = ("label", "skip", "cannot_tell", "retract")
 
 

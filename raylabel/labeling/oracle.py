@@ -16,18 +16,18 @@ def answer_from_pool(campaign: Campaign, plan: Plan, number: int, items: list[di
     """Answer a shortlist from the pool.
 
     Args:
-        campaign: whose pool; `pool.label_column` names the labels of a Parquet pool.
+        campaign: whose pool; `pool.label_column` names the labels, but for a folder, whose own folders do.
         plan: the pool's.
         number: the round.
         items: rows of the shortlist.
         audit: rows of the audit sample, for the answers' purpose.
 
     Raises:
-        ConfigError: a Parquet pool without `pool.label_column`.
+        ConfigError: no `pool.label_column`, and the pool is no folder of images.
         AnswersError: a label of the pool that is no class.
     """
     config = campaign.config
-    if plan.kind == "parquet" and config.pool.label_column is None:
+    if plan.kind != "folder" and config.pool.label_column is None:
         raise ConfigError('labeling.labeler = "oracle" reads the pool\'s own labels: set pool.label_column')
     index = {name: position for position, name in enumerate(config.classes)}
     audited, now = set(audit.tolist()), datetime.now(UTC)

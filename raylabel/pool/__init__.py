@@ -4,8 +4,8 @@
 """
 
 from raylabel.pool.plan import plan_pool, quarantine_unreadable
-from raylabel.pool.read import Batch, Item, Want, fetch, fetch_shards, read_shard
-from raylabel.pool.shards import Plan, Shard, ShardUnreadable
+from raylabel.pool.read import fetch, fetch_shards, read_shard
+from raylabel.pool.shards import Batch, Item, Plan, Shard, ShardUnreadable, Want
 
 __all__ = [
     "Batch",

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from raylabel import runtime
 from raylabel.config import Pool
 from raylabel.errors import PoolError
-from raylabel.pool.read import Want, fetch_from, open_parquet, parquet_failures
-from raylabel.pool.shards import Plan, Shard, ShardUnreadable
+from raylabel.pool.read import fetch_from, read_ids
+from raylabel.pool.shards import Plan, Shard, ShardUnreadable, Want
 from raylabel.workspace import Store
 
 IDS_PER_BUCKET = 4_000_000
@@ -25,8 +25,8 @@ Hashed = NDArray[np.uint64]
 """(n, 2): the hash of an id, and its row in the pool."""
 
 
-def find_duplicates(plan: Plan) -> tuple[str, str, str] | None:
-    """Look for an id that stands in the pool twice.
+def find_duplicates(plan: Plan, store: Store) -> tuple[str, str, str] | None:
+    """Look for an id that stands in the pool twice; paths of files, and paths with rows, cannot.
 
     Returns:
         The id and where its first two places are ("file, row n"), or None. Shards whose ids cannot be read are
@@ -35,14 +35,16 @@ def find_duplicates(plan: Plan) -> tuple[str, str, str] | None:
     Raises:
         PoolError: an item has no id.
 
-    Cost: one pass over the id column; 16 bytes an item through the object store, nothing of it on the driver.
+    Cost: one pass over the ids; 16 bytes an item through the object store, nothing of it on the driver.
     """
+    if plan.kind == "folder" or (plan.kind == "parquet" and plan.id_column is None):
+        return None
     buckets = 1 + plan.num_rows // IDS_PER_BUCKET
     head = replace(plan, shards=(), unreadable=())
-    meetings = runtime.shuffle(_Hash(head, buckets), plan.shards, _meeting, num_buckets=buckets)
+    meetings = runtime.shuffle(_Hash(head, store, buckets), plan.shards, _meeting, num_buckets=buckets)
     for first, second in (pair for pairs in meetings for pair in pairs):
         (shard_a, row_a), (shard_b, row_b) = (plan.by_shard([row])[0] for row in (first, second))
-        id_a, id_b = (_id_of(head, shard, rows) for shard, rows in ((shard_a, row_a), (shard_b, row_b)))
+        id_a, id_b = (_id_of(head, shard, rows, store) for shard, rows in ((shard_a, row_a), (shard_b, row_b)))
         if id_a == id_b:
             return id_a, _place(shard_a, first), _place(shard_b, second)
     return None
@@ -53,14 +55,12 @@ class _Hash:
     """Hash one shard's ids into buckets, in a task."""
 
     plan: Plan
+    store: Store
     buckets: int
 
     def __call__(self, shard: Shard) -> list[Hashed]:
-        assert self.plan.id_column is not None and shard.row_groups is not None, "ids of a folder are unique paths"
         try:
-            with open_parquet(f"{self.plan.root}/{shard.path}", etag=shard.etag) as file, parquet_failures(shard.path):
-                table = file.read_row_groups(list(range(*shard.row_groups)), columns=[self.plan.id_column])
-                values = table.column(0).to_pylist()
+            values = read_ids(self.plan, shard, store=self.store)
         except ShardUnreadable:
             return [np.empty((0, 2), dtype=np.uint64)] * self.buckets
         if None in values:
@@ -84,9 +84,8 @@ def _meeting(*parts: Hashed) -> list[tuple[int, int]]:
     return sorted((int(pairs[i, 1]), int(pairs[i + 1, 1])) for i in same)[:100]
 
 
-def _id_of(plan: Plan, shard: Shard, rows: NDArray[np.int64]) -> str:
-    pool, store = Pool(path=plan.root), Store(root=plan.root)
-    return fetch_from(plan, shard, rows, pool, store, Want(image=False))[0].id
+def _id_of(plan: Plan, shard: Shard, rows: NDArray[np.int64], store: Store) -> str:
+    return fetch_from(plan, shard, rows, Pool(path=plan.root), store, Want(image=False))[0].id
 
 
 def _place(shard: Shard, row: int) -> str:

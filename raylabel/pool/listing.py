@@ -1,4 +1,4 @@
-"""What lies under a path: Parquet files or images, in one order, the same on disk and in an object store.
+"""What lies under a path: images, Parquet files, tars or a list, in one order, the same on disk and in a store.
 
 Knows names, sizes and etags; opens no file.
 """
@@ -9,14 +9,33 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from raylabel.config import Pool
 from raylabel.errors import PoolError, StorageError
+from raylabel.pool.shards import Kind
 from raylabel.workspace.store import failures, open_filesystem
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+_NAMES: dict[Kind, str] = {"parquet": "Parquet files", "webdataset": "tars", "folder": "images"}
+"""What "auto" tells apart in a folder."""
+_ANY = (*PARQUET_SUFFIXES, ".tar", *IMAGE_SUFFIXES)
+_IN_FOLDERS: dict[Kind, tuple[str, ...]] = {
+    "parquet": PARQUET_SUFFIXES,
+    "webdataset": (".tar", *COMPRESSED_SUFFIXES),
+    "folder": IMAGE_SUFFIXES,
+    "list": PARQUET_SUFFIXES,
+}
+_ALONE: dict[Kind, tuple[str, ...]] = {
+    "parquet": PARQUET_SUFFIXES,
+    "webdataset": (".tar",),
+    "list": (".csv", ".jsonl", *PARQUET_SUFFIXES),
+}
+"""What one file may be; the first kind that fits is what "auto" takes."""
+_FILES = (*PARQUET_SUFFIXES, ".tar", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -34,11 +53,14 @@ def etag_of(info: dict[str, Any]) -> str:
     return str(tag).strip('"') if tag else f"{info.get('mtime', 0)}-{info['size']}"
 
 
-def list_pool(pool: Pool) -> tuple[Literal["parquet", "folder"], Iterator[Found]]:
+def list_pool(pool: Pool) -> tuple[Kind, Iterator[Found]]:
     """Say what the pool is made of, and list its files in the order of their paths' bytes.
 
     Raises:
-        PoolError: nothing is there, nothing usable is there, or both kinds are and the config does not choose.
+        PoolError: nothing is there, nothing usable is there, or several kinds are and the config does not choose.
+
+    Cost: one pass over the names, another before it where the format is "auto"; on a local disk one directory is in
+    memory at a time, of an object store one page.
     """
     try:
         filesystem, root = open_filesystem(pool.path)
@@ -50,10 +72,10 @@ def list_pool(pool: Pool) -> tuple[Literal["parquet", "folder"], Iterator[Found]
     except ValueError as error:
         raise PoolError(f"{pool.path}: names no place ({error}); check pool.path") from error
     if info["type"] == "file":
-        return _single(pool, root, info)
+        return _single(pool), iter([Found(root.rsplit("/", 1)[-1], int(info["size"]), etag_of(info))])
     kind = pool.format if pool.format != "auto" else _look(pool, filesystem, root)
-    suffixes = PARQUET_SUFFIXES if kind == "parquet" else IMAGE_SUFFIXES
-    files = _walk(filesystem, root, "", suffixes)
+    suffixes = _IN_FOLDERS[kind]
+    files = _files(filesystem, root, suffixes)
     first = next(files, None)
     if first is None:
         raise PoolError(
@@ -63,40 +85,95 @@ def list_pool(pool: Pool) -> tuple[Literal["parquet", "folder"], Iterator[Found]
     return kind, itertools.chain([first], files)
 
 
-def root_of(pool: Pool, kind: str) -> str:
+def root_of(pool: Pool) -> str:
     """The folder that relative paths of the pool start from."""
-    if kind == "parquet" and pool.path.lower().endswith(PARQUET_SUFFIXES):
+    if pool.path.lower().endswith(_FILES):
         filesystem, path = open_filesystem(pool.path)
         if filesystem.info(path)["type"] == "file":
             return pool.path.rsplit("/", 1)[0]
     return pool.path.rstrip("/")
 
 
-def _single(pool: Pool, path: str, info: dict[str, Any]) -> tuple[Literal["parquet"], Iterator[Found]]:
-    if not path.lower().endswith(PARQUET_SUFFIXES):
-        raise PoolError(f"{pool.path}: expected a folder or a Parquet file; point pool.path at one")
-    return "parquet", iter([Found(path.rsplit("/", 1)[-1], int(info["size"]), etag_of(info))])
-
-
-def _look(pool: Pool, filesystem: Any, root: str) -> Literal["parquet", "folder"]:
-    parquet = next(_walk(filesystem, root, "", PARQUET_SUFFIXES), None)
-    image = next(_walk(filesystem, root, "", IMAGE_SUFFIXES), None)
-    if parquet and image:
+def _single(pool: Pool) -> Kind:
+    """What a pool of one file is."""
+    name = pool.path.lower()
+    if name.endswith(COMPRESSED_SUFFIXES):
+        raise PoolError(f"{pool.path}: members of a compressed tar cannot be read singly; unpack it to .tar")
+    kinds = [kind for kind, suffixes in _ALONE.items() if name.endswith(suffixes)]
+    if not kinds:
         raise PoolError(
-            f"{pool.path}: holds Parquet files ({parquet.path}) and images ({image.path}); "
-            'set pool.format to "parquet" or "folder"'
+            f"{pool.path}: expected a folder, a Parquet file, a .tar, or a list of URIs (.csv, .jsonl); "
+            "point pool.path at one"
         )
-    if parquet:
-        return "parquet"
-    if image:
-        return "folder"
+    if pool.format == "auto":
+        return kinds[0]
+    if pool.format not in kinds:
+        raise PoolError(f"{pool.path}: is no {pool.format!r}, which pool.format asks for; correct one of the two")
+    return pool.format
+
+
+def _look(pool: Pool, filesystem: Any, root: str) -> Kind:
+    """The one kind of files below a folder."""
+    seen: dict[Kind, str] = {}
+    compressed = ""
+    for found in _files(filesystem, root, (*_ANY, *COMPRESSED_SUFFIXES)):
+        name = found.path.lower()
+        if name.endswith(COMPRESSED_SUFFIXES):
+            compressed = compressed or found.path
+            continue
+        seen.setdefault(next(kind for kind in _NAMES if name.endswith(_IN_FOLDERS[kind])), found.path)
+        if len(seen) > 1:
+            there = " and ".join(f"{_NAMES[kind]} ({path})" for kind, path in sorted(seen.items(), reverse=True))
+            choices = " or ".join(f'"{kind}"' for kind in sorted(seen, reverse=True))
+            raise PoolError(f"{pool.path}: holds {there}; set pool.format to {choices}")
+    if seen:
+        return next(iter(seen))
+    if compressed:
+        raise PoolError(
+            f"{pool.path}: members of a compressed tar ({compressed}) cannot be read singly; unpack it to .tar"
+        )
     raise PoolError(
-        f"{pool.path}: holds no Parquet file and no image ({', '.join(IMAGE_SUFFIXES)}); point pool.path elsewhere"
+        f"{pool.path}: holds no Parquet file, no .tar and no image ({', '.join(IMAGE_SUFFIXES)}); "
+        "point pool.path elsewhere"
     )
 
 
+def _files(filesystem: Any, root: str, suffixes: tuple[str, ...]) -> Iterator[Found]:
+    """Files below a folder, hidden ones apart, in the order of their paths' bytes."""
+    if "s3" in filesystem.protocol:
+        return _pages(filesystem, root, suffixes)
+    return _walk(filesystem, root, "", suffixes)
+
+
+def _pages(filesystem: Any, root: str, suffixes: tuple[str, ...]) -> Iterator[Found]:
+    """Keys below a prefix as the store lists them, page by page: it sorts them by their bytes itself."""
+    bucket, folder, _ = filesystem.split_path(root)
+    prefix, last = f"{folder}/" if folder else "", b""
+    token: dict[str, str] = {}
+    while True:
+        try:
+            page = filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **token, **filesystem.req_kw)
+        except failures() as error:
+            raise StorageError(f"{root}: could not be listed ({error}); run the same command again") from error
+        for entry in page.get("Contents", []):
+            path = str(entry["Key"]).removeprefix(prefix)
+            if path.encode() < last:
+                raise PoolError(f"{root}: the store lists {path!r} out of order; copy the pool to one that sorts keys")
+            last = path.encode()
+            if path.lower().endswith(suffixes) and not any(map(_is_hidden, path.split("/"))):
+                yield Found(path, int(entry["Size"]), etag_of(entry | {"size": entry["Size"]}))
+        if not page.get("IsTruncated"):
+            return
+        token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _is_hidden(name: str) -> bool:
+    # Spark's _SUCCESS and _temporary/ are no data, but cameras name pictures _DSC0001.JPG.
+    return name.startswith(".") or (name.startswith("_") and not name.lower().endswith(IMAGE_SUFFIXES))
+
+
 def _walk(filesystem: Any, root: str, below: str, suffixes: tuple[str, ...]) -> Iterator[Found]:
-    """Files below a folder, hidden ones apart, one directory in memory at a time.
+    """Files below a folder of a local disk, one directory in memory at a time.
 
     A directory sorts as its name with a slash: the order is that of the whole paths, as an object store lists them.
     """
@@ -113,11 +190,8 @@ def _entries(filesystem: Any, folder: str) -> list[tuple[str, dict[str, Any]]]:
     try:
         for found in filesystem.ls(folder, detail=True):
             name = str(found["name"]).rstrip("/").rsplit("/", 1)[-1]
-            if name and not name.startswith(".") and str(found["name"]).rstrip("/") != folder:
+            if name and not _is_hidden(name) and str(found["name"]).rstrip("/") != folder:
                 entry = _behind_link(filesystem, folder, found) if found.get("islink") else found
-                # Spark's _SUCCESS and _temporary/ are no data, but cameras name pictures _DSC0001.JPG.
-                if name.startswith("_") and not name.lower().endswith(IMAGE_SUFFIXES):
-                    continue
                 entries.append((f"{name}/" if entry["type"] == "directory" else name, entry))
     except failures() as error:
         raise StorageError(f"{folder}: could not be listed ({error}); run the same command again") from error

@@ -1,6 +1,6 @@
-"""The shard, unit of planning, resuming and quarantine, and the plan that numbers every item of a pool.
+"""The item, the shard (unit of planning, resuming and quarantine), and the plan that numbers every item of a pool.
 
-Plain data with JSON forms; opens nothing.
+Plain data; shard and plan have JSON forms. Opens nothing.
 """
 
 from __future__ import annotations
@@ -8,22 +8,52 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raylabel.workspace import Part
 
+Kind = Literal["parquet", "folder", "webdataset", "list"]
+
 ROWS = 4_096
-"""A shard closes with the row group or file that brings it to so many items."""
+"""A shard closes with the row group, file, sample or URI that brings it to so many items."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item as its pool holds it; `label` is what an oracle would say, None where it was not asked for."""
+
+    row: int
+    id: str
+    image: bytes | None
+    label: str | int | None = None
+    error: tuple[str, str] | None = None
+    """Why there is no image, where the rest of its shard can be read: missing, forbidden, input_changed or no_image,
+    and what was found."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive items of one shard."""
+
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Want:
+    """What to read beside row and id."""
+
+    image: bool = True
+    label: bool = False
 
 
 class ShardUnreadable(Exception):
     """A whole shard that cannot be read; the rest of the pool goes on.
 
     Args:
-        code: missing, forbidden, input_changed, unreadable, bad_column or empty.
+        code: missing, forbidden, input_changed, unreadable, bad_column, empty, cut or compressed.
         message: what was found.
     """
 
@@ -43,13 +73,13 @@ class Shard:
 
     Args:
         index: position among the plan's shards.
-        path: of the Parquet file, relative to the pool's root; of a folder's shard the first image.
+        path: of the Parquet file, tar or list, relative to the pool's root; of a folder's shard the first image.
         first_row: row of its first item in the pool.
         rows: how many items.
-        etag: of the Parquet file when it was planned; "" for a folder's shard.
-        row_groups: first and one-past-last row group; None for a folder's shard.
-        first_file_row: position of the first item within its Parquet file.
-        listing: the part that lists a folder's shard; None for Parquet.
+        etag: of the Parquet file, tar or list when it was planned; "" for a folder's shard.
+        row_groups: first and one-past-last row group; None for all but Parquet.
+        first_file_row: position of the first item within its file; 0 for a folder's shard.
+        listing: the part that says where each item lies; None for Parquet.
     """
 
     index: int
@@ -64,9 +94,11 @@ class Shard:
     @property
     def name(self) -> str:
         """How messages and the quarantine call it."""
-        if self.row_groups is None:
-            return f"{self.path} (+{self.rows - 1})"
-        return f"{self.path}[{self.row_groups[0]}:{self.row_groups[1]}]"
+        if self.row_groups is not None:
+            return f"{self.path}[{self.row_groups[0]}:{self.row_groups[1]}]"
+        if self.etag:
+            return f"{self.path}, items {self.first_file_row} to {self.first_file_row + self.rows - 1}"
+        return f"{self.path} (+{self.rows - 1})"
 
 
 @dataclass(frozen=True)
@@ -75,14 +107,14 @@ class Plan:
 
     Args:
         root: folder that the shards' paths start from.
-        kind: "parquet" or "folder".
-        id_column: of a Parquet pool; None where ids are `path#row`.
+        kind: what the pool is made of.
+        id_column: of a Parquet pool; None where ids are `path#row`, and for all other kinds.
         shards: in pool order; their rows number the items from 0 without a gap.
         unreadable: (path, error code, message) of files that could not be planned.
     """
 
     root: str
-    kind: str
+    kind: Kind
     id_column: str | None
     shards: tuple[Shard, ...]
     unreadable: tuple[tuple[str, str, str], ...] = ()

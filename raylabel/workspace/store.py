@@ -23,6 +23,9 @@ from raylabel.errors import ConfigError, StorageError
 
 T = TypeVar("T")
 
+CONNECTIONS = 32
+"""Requests to one store that a process has under way at a time; the S3 client's own default is 10."""
+
 _BUSY = ("ConditionalRequestConflict", "SlowDown", "reduce your request rate", "Service Unavailable")
 
 
@@ -35,7 +38,9 @@ def open_filesystem(uri: str) -> tuple[Any, str]:
         ConfigError: nothing here serves that kind of URI.
     """
     protocol = uri.partition("://")[0] if "://" in uri else "file"
-    options: dict[str, Any] = {"use_listings_cache": False} if protocol == "s3" else {}
+    options: dict[str, Any] = {}
+    if protocol == "s3":
+        options = {"use_listings_cache": False, "config_kwargs": {"max_pool_connections": CONNECTIONS}}
     try:
         filesystem = fsspec.filesystem(protocol, **options)
     except (ImportError, ValueError) as error:

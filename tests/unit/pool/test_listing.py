@@ -100,9 +100,22 @@ def test_both_kinds_are_refused_unless_the_config_chooses(place):
     assert paths(place.pool(format="folder")) == ("folder", ["deep/a.jpg"])
 
 
+def test_tars_beside_images_are_refused_unless_the_config_chooses(place):
+    place.put("a.jpg")
+    place.put("b.tar")
+    with pytest.raises(PoolError) as caught:
+        list_pool(place.pool())
+    assert str(caught.value) == (
+        f'{place.root}: holds tars (b.tar) and images (a.jpg); set pool.format to "webdataset" or "folder"'
+    )
+    assert paths(place.pool(format="webdataset")) == ("webdataset", ["b.tar"])
+
+
 def test_nothing_usable_is_refused(place):
     place.put("notes.txt")
-    with pytest.raises(PoolError, match=r"holds no Parquet file and no image \(\.jpg, \.jpeg, .*point pool\.path els"):
+    with pytest.raises(
+        PoolError, match=r"holds no Parquet file, no \.tar and no image \(\.jpg, .*point pool\.path els"
+    ):
         list_pool(place.pool())
 
 
@@ -126,20 +139,63 @@ def test_a_bucket_that_is_missing_is_refused(s3_server):
         list_pool(Pool(path="s3://there-is-no-such-bucket/photos"))
 
 
-@pytest.mark.parametrize("name", ["one.parquet", "ONE.PARQUET", "one.pq"])
-def test_a_single_parquet_file_is_a_pool(place, name):
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("one.parquet", "parquet"),
+        ("ONE.PARQUET", "parquet"),
+        ("one.pq", "parquet"),
+        ("one.tar", "webdataset"),
+        ("ONE.CSV", "list"),
+        ("one.jsonl", "list"),
+    ],
+)
+def test_a_single_file_is_a_pool(place, name, kind):
     place.put(f"deep/{name}", b"12345")
     place.put("deep/other.parquet")
     pool = Pool(path=f"{place.root}/deep/{name}")
-    kind, files = list_pool(pool)
+    found_kind, files = list_pool(pool)
     (found,) = files
-    assert (kind, found.path, found.size) == ("parquet", name, 5)
-    assert root_of(pool, kind) == f"{place.root}/deep"
+    assert (found_kind, found.path, found.size) == (kind, name, 5)
+    assert root_of(pool) == f"{place.root}/deep"
+
+
+def test_a_single_file_may_be_named_a_list_and_nothing_that_it_is_not(place):
+    place.put("one.parquet")
+    pool = Pool(path=f"{place.root}/one.parquet", format="list")
+    assert paths(pool) == ("list", ["one.parquet"])
+    for kind in ("folder", "webdataset"):
+        with pytest.raises(PoolError, match=f"one.parquet: is no '{kind}', which pool.format asks for; correct one of"):
+            list_pool(Pool(path=pool.path, format=kind))
+
+
+def test_tars_are_a_webdataset(place):
+    for name in ("train-1.tar", "train-0.TAR", "deep/x.tar", "x.tar.idx", "_tmp/y.tar"):
+        place.put(name)
+    assert paths(place.pool()) == ("webdataset", ["deep/x.tar", "train-0.TAR", "train-1.tar"])
+
+
+def test_compressed_tars_are_refused_or_listed_beside_others(place):
+    place.put("a.tar.gz")
+    for pool in (place.pool(), Pool(path=f"{place.root}/a.tar.gz")):
+        with pytest.raises(PoolError, match=r"compressed tar .*cannot be read singly; unpack it to \.tar"):
+            list_pool(pool)
+    place.put("b.tar")
+    assert paths(place.pool()) == ("webdataset", ["a.tar.gz", "b.tar"]), "to be put into the quarantine"
+    place.remove("b.tar")
+    place.put("c.jpg")
+    assert paths(place.pool()) == ("folder", ["c.jpg"])
+
+
+def test_a_folder_of_lists_is_one_of_parquet_files(place):
+    for name in ("b.parquet", "a.parquet", "c.csv"):
+        place.put(name)
+    assert paths(place.pool(format="list")) == ("list", ["a.parquet", "b.parquet"])
 
 
 def test_a_single_file_of_another_kind_is_refused(place):
     place.put("a.jpg")
-    with pytest.raises(PoolError, match=r"a\.jpg: expected a folder or a Parquet file; point pool\.path at one"):
+    with pytest.raises(PoolError, match=r"a\.jpg: expected a folder, a Parquet file, a \.tar, or a list of"):
         list_pool(Pool(path=f"{place.root}/a.jpg"))
 
 
@@ -148,8 +204,8 @@ def test_the_root_of_a_folder_is_the_folder_whatever_its_name(place):
     for path in (f"{place.root}/photos.parquet", f"{place.root}/photos.parquet/"):
         pool = Pool(path=path)
         assert paths(pool) == ("parquet", ["part-0.parquet"])
-        assert root_of(pool, "parquet") == f"{place.root}/photos.parquet"
-    assert root_of(place.pool(), "folder") == place.root
+        assert root_of(pool) == f"{place.root}/photos.parquet"
+    assert root_of(place.pool()) == place.root
 
 
 def test_a_local_folder_and_s3_list_the_same(folder, s3_prefix):
@@ -160,6 +216,32 @@ def test_a_local_folder_and_s3_list_the_same(folder, s3_prefix):
     listed = [[(found.path, found.size) for found in list_pool(place.pool())[1]] for place in (folder, from_s3)]
     assert listed[0] == listed[1]
     assert len(listed[0]) == len(ODD)
+
+
+def test_a_store_is_listed_page_by_page(s3_prefix, s3_server):
+    """The first names are there after the first page of 1,000, and no page is asked for before it is needed."""
+    filesystem, root = open_filesystem(s3_prefix)
+    names = [f"{number:04d}.jpg" for number in range(1_203)]
+    filesystem.pipe({f"{root}/{name}": b"x" for name in names})
+    asked: list[object] = []
+    real = filesystem.call_s3
+    filesystem.call_s3 = lambda *args, **options: (
+        asked.append(options.get("ContinuationToken")) or real(*args, **options)
+    )
+    try:
+        _, files = list_pool(Pool(path=s3_prefix, format="folder"))
+        assert (next(files).path, asked) == ("0000.jpg", [None])
+        assert [found.path for found in files] == names[1:]
+    finally:
+        del filesystem.call_s3
+    assert len(asked) == 2 and asked[1] is not None
+
+
+def test_keys_that_no_folder_could_hold_are_listed_in_s3(s3_prefix):
+    filesystem, root = open_filesystem(s3_prefix)
+    for key in ("a//b.jpg", "c/", "d/e.jpg", "d", "x/.git/f.jpg"):
+        filesystem.pipe_file(f"{root}/{key}", b"x")
+    assert paths(Pool(path=s3_prefix)) == ("folder", ["a//b.jpg", "d/e.jpg"])
 
 
 def test_links_on_a_disk_are_followed(folder, tmp_path):

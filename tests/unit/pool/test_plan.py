@@ -1,8 +1,5 @@
-import importlib
 import json
 import os
-import pickle
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +9,8 @@ import pytest
 from raylabel import schema
 from raylabel.config import Pool
 from raylabel.errors import PoolError
-from raylabel.pool import Plan, ShardUnreadable, plan, plan_pool, quarantine_unreadable, read_shard
-from raylabel.pool.listing import etag_of
-from raylabel.workspace import open_filesystem, read_part
+from raylabel.pool import Plan, plan, plan_pool, quarantine_unreadable, read_shard
+from raylabel.workspace import read_part
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -147,34 +143,6 @@ def test_files_that_cannot_be_used_are_named_with_their_reason(place, workspace,
     assert "size is 0 bytes" in messages["zero.parquet"]
 
 
-@pytest.mark.parametrize(
-    "images",
-    [
-        pa.array([b"1", b"2"], pa.binary()),
-        pa.array([b"1", b"2"], pa.large_binary()),
-        pa.array([{"bytes": b"1", "path": "a"}, {"bytes": b"2", "path": None}]),
-        pa.array([b"1", b"2"]).dictionary_encode(),
-    ],
-    ids=lambda images: str(images.type.id),
-)
-def test_image_columns_that_hold_bytes_are_taken(folder, workspace, parquet, images):
-    folder.put("a.parquet", parquet({"image": images}))
-    pool = folder.pool()
-    found = plan_pool(pool, workspace, labels_needed=False)
-    (batch,) = read_shard(found, found.shards[0], pool=pool, store=workspace, batch_rows=10)
-    assert [item.image for item in batch.items] == [b"1", b"2"]
-
-
-@pytest.mark.parametrize(
-    "images", [pa.array([1, 2]), pa.array([{"path": "a"}]), pa.array([[1, 2]]), pa.array([{"bytes": "text"}])]
-)
-def test_image_columns_that_hold_anything_else_are_refused(folder, workspace, parquet, images):
-    folder.put("a.parquet", parquet({"image": images}))
-    message = r"none of its 1 Parquet files can be used; a\.parquet: bad_column, column 'image' is .*, expected binary"
-    with pytest.raises(PoolError, match=message):
-        plan_pool(folder.pool(), workspace, labels_needed=False)
-
-
 def test_a_label_column_is_needed_only_where_an_oracle_answers(folder, workspace, parquet):
     folder.put("a.parquet", parquet({"image": [b"1"], "label": ["x"]}))
     folder.put("b.parquet", parquet({"image": [b"2"]}))
@@ -303,47 +271,6 @@ def test_names_of_files_are_taken_as_they_are(place, workspace, parquet, name):
     pool = place.pool()
     found = plan_pool(pool, workspace, labels_needed=False)
     assert ids(found, pool, workspace) == [f"{name}#0", f"{name}#1"]
-
-
-def etag_in(folder, name: str) -> str:
-    filesystem, path = open_filesystem(f"{folder.root}/{name}")
-    return etag_of(filesystem.info(path))
-
-
-class Canary:
-    """Leaves a file behind where it is unpickled."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
-
-def test_pickled_columns_are_refused_and_never_unpickled(folder, workspace, parquet, tmp_path):
-    canary = tmp_path / "canary"
-    poison = pickle.dumps(Canary(str(canary)))
-    mark = {b"ARROW:extension:name": b"ray.data.arrow_pickled_object", b"ARROW:extension:metadata": b""}
-    pickled = pa.field("image", pa.large_binary(), metadata=mark)
-    plain = pa.field("id", pa.string())
-    folder.put("a.parquet", parquet(pa.table([[poison], ["x"]], schema=pa.schema([pickled, plain]))))
-    inner = pa.field("image", pa.struct([pickled.with_name("bytes")]))
-    folder.put("b.parquet", parquet(pa.table([[{"bytes": poison}], ["y"]], schema=pa.schema([inner, plain]))))
-    folder.put("c.parquet", parquet({"image": [b"1"], "id": ["z"]}))
-    pool = folder.pool()
-    found = plan_pool(pool, workspace, labels_needed=False)
-    message = "column 'image' holds pickled objects; these are never read"
-    assert found.unreadable == (("a.parquet", "bad_column", message), ("b.parquet", "bad_column", message))
-
-    # As if an older planner had let them pass, read here, where Ray Data has registered its type of pickled objects.
-    importlib.import_module("ray.data")
-    for name in ("a.parquet", "b.parquet"):
-        shard = replace(found.shards[0], path=name, etag=etag_in(folder, name))
-        with pytest.raises(ShardUnreadable, match=message):
-            list(read_shard(found, shard, pool=pool, store=workspace, batch_rows=10))
-    assert not canary.exists()
-    pickle.loads(poison)
-    assert canary.exists(), "it would have shown"
 
 
 def test_shards_of_real_images(data, workspace):

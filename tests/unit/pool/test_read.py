@@ -9,7 +9,7 @@ import pytest
 from raylabel.config import Pool
 from raylabel.errors import PoolError, StorageError
 from raylabel.pool import Item, Plan, ShardUnreadable, Want, fetch, fetch_shards, plan, plan_pool, read_shard
-from raylabel.pool.read import fetch_from, open_parquet
+from raylabel.pool.read import fetch_from
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -213,18 +213,6 @@ def test_a_store_that_fails_is_no_broken_shard(folder, workspace, parquet):
         pass
     with pytest.raises(StorageError, match="could not be opened"):
         list(read_shard(found, found.shards[0], pool=folder.pool(), store=workspace, batch_rows=5))
-
-
-def test_open_parquet_gives_the_file_that_was_planned(photos, workspace):
-    found = plan_pool(photos, workspace, labels_needed=False)
-    shard = found.shards[4]
-    with open_parquet(f"{found.root}/{shard.path}", etag=shard.etag) as file:
-        assert file.metadata.num_rows == 20
-    with (
-        pytest.raises(ShardUnreadable, match=f"it was planned with etag other and has {shard.etag} now"),
-        open_parquet(f"{found.root}/{shard.path}", etag="other"),
-    ):
-        pass
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------
