@@ -21,10 +21,12 @@ from record import Outcome, arguments, finish
 from sidebyside import clock
 
 from raylabel import runtime, schema
-from raylabel.campaign import Campaign, Pieces, Profile
+from raylabel.campaign import Campaign, Pieces
 from raylabel.config import Config
 from raylabel.inference.predict import predict
+from raylabel.models.arithmetic import Arithmetic
 from raylabel.models.heads import Head
+from raylabel.profile import Profile
 from raylabel.workspace import Part, Store, read_part, write_part
 
 DIM, CLASSES = 512, 10
@@ -46,7 +48,8 @@ def campaign_in(place: Path) -> Campaign:
         "acceptance": {"max_error": 0.5},
     }
     config = Config.model_validate(settings)
-    profile = Profile("cpu", "float32", config.compute.batch_size, 1, 1, "benchmark", {})
+    arithmetic = Arithmetic("cpu", "float32", fused=False, compiled=False, batch_size=32, threads=1)
+    profile = Profile(arithmetic, 1, "benchmark", {})
     return Campaign(config, Store(config.workspace), profile, "0" * 64)
 
 
