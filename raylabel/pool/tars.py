@@ -69,7 +69,8 @@ class PlanTar:
         A tar with anything wrong in it is not used at all: nobody can tell what else of it is.
         """
         if found.path.lower().endswith(COMPRESSED_SUFFIXES):
-            return PlannedTar(found.path, error=("compressed", "its members cannot be read singly; unpack it to .tar"))
+            why = "compressed: its members cannot be read singly; unpack it to .tar"
+            return PlannedTar(found.path, error=("unreadable", why))
         uri = f"{self.root}/{found.path}"
         try:
             with open_planned(uri, etag=found.etag, block_size=BLOCK_BYTES, cache_type="readahead") as file:
@@ -148,7 +149,7 @@ def _members(file: Any, size: int) -> Iterator[tarfile.TarInfo]:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
                 # In a file with holes `size` is what it unpacks to.
                 if member.size < 0 or (_has_bytes(member) and member.offset_data + member.size > size):
-                    raise ShardUnreadable("cut", f"{member.name!r} ends beyond the end of the file, {size} bytes")
+                    raise ShardUnreadable("unreadable", f"cut: {member.name!r} ends beyond the file's {size} bytes")
                 if member.isfile() or member.islnk() or member.issym():
                     yield member
             _check_end(file, tar.offset)
@@ -168,7 +169,7 @@ def _check_end(file: Any, offset: int) -> None:
     file.seek(offset)
     block = file.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE:
-        raise ShardUnreadable("cut", f"stops at byte {offset + len(block)} without an end mark")
+        raise ShardUnreadable("unreadable", f"cut: stops at byte {offset + len(block)} without an end mark")
     while block:
         if block.strip(b"\0"):
             raise ShardUnreadable("unreadable", f"no valid tar: broken header at byte {offset}, or data after its end")
