@@ -171,6 +171,15 @@ def test_headers_are_not_kept(tmp_path):
     assert peaks[1] < 1.5 * peaks[0]
 
 
+def test_dots_in_names_that_would_hide_images_are_refused():
+    views = tar(*((f"0.{number}.jpg", b"%d" % number) for number in range(8)))
+    assert keys(views) == [("0", b"0")], "several views of one sample: the first is taken"
+    photos = tar(*((f"a/photo.{number:04d}.jpg", b"x") for number in range(9)))
+    code, message = refused(photos)
+    assert (code, message.partition(",")[0]) == ("unreadable", "more than 8 images share the key 'a/photo'")
+    assert keys(photos, image_column="0003.jpg") == [("a/photo", b"x")]
+
+
 # --- a tar that is broken --------------------------------------------------------------------------------------------
 
 
