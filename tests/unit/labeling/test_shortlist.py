@@ -29,7 +29,7 @@ def model_of(tiny):
     head, _ = fit_head(tiny.embeddings[KNOWN], tiny.truth[KNOWN], num_classes=10, seed=0)
     name = "rounds/0000/head.safetensors"
     tiny.campaign.store.write(name, head.to_bytes())
-    parts = tuple(map(_Score(tiny.campaign, 0, name), tiny.pieces.parts))
+    parts = tuple(_Score(tiny.campaign, 0, name)(list(tiny.pieces.parts)))
     return head, Model(name, Pieces(parts, tiny.pieces.spans))
 
 
