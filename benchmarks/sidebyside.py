@@ -110,7 +110,8 @@ def agree(outputs: Mapping[str, Path], *, cosine: float = 0.999) -> dict[str, fl
                 f"{added} are others"
             )
         norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(their_vectors, axis=1)
-        found = (vectors * their_vectors).sum(axis=1) / norms
+        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN and no agreement: vectors of zeros compare nothing
+            found = (vectors * their_vectors).sum(axis=1) / norms
         worst = int(found.argmin())
         if not found[worst] >= cosine:
             raise PeerFailed(f"{name}: {ids[worst]} has cosine {found[worst]:.5f} with {first}'s, {cosine} at least")

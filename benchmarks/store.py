@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -36,20 +36,23 @@ Vectors = np.ndarray[Any, np.dtype[np.float16]]
 class Raylabel:
     """Embedding parts, as the pipeline's actors write them."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, pieces: Sequence[Vectors]) -> None:
         self._store = Store(str(place / "raylabel"))
-        self._columns = schema.embeddings(dim=DIM, backbone="benchmark")
+        self._tables = [self._table(number * ROWS, vectors) for number, vectors in enumerate(pieces)]
         self._parts: dict[int, Part] = {}
 
-    def write(self, number: int, vectors: Vectors) -> None:
-        """One part; it is on the disk when this returns."""
-        rows = np.arange(number * ROWS, number * ROWS + len(vectors))
+    @staticmethod
+    def _table(first: int, vectors: Vectors) -> pa.Table:
+        columns = schema.embeddings(dim=DIM, backbone="benchmark")
+        rows = np.arange(first, first + len(vectors))
         ids = pa.array([f"images/{row:09d}.jpg" for row in rows.tolist()])
-        packed = pa.FixedSizeBinaryArray.from_buffers(
-            self._columns.field("embedding").type, len(vectors), [None, pa.py_buffer(vectors)]
-        )
-        table = pa.Table.from_arrays([pa.array(rows), ids, packed], schema=self._columns)
-        self._parts[number] = write_part(self._store, "embeddings/part", table)
+        data = [None, pa.py_buffer(vectors)]
+        packed = pa.FixedSizeBinaryArray.from_buffers(columns.field("embedding").type, len(vectors), data)
+        return pa.Table.from_arrays([pa.array(rows), ids, packed], schema=columns)
+
+    def write(self, number: int, vectors: Vectors) -> None:
+        """One part, whose table holds the vectors without a copy; it is on the disk when this returns."""
+        self._parts[number] = write_part(self._store, "embeddings/part", self._tables[number])
 
     def read(self, number: int) -> Vectors:
         """One part, its sha256 checked."""
@@ -135,7 +138,7 @@ def main() -> None:
         place = Path(folder) / "files"
         plain = {"use_dictionary": False, "compression": "none"}
         peers: dict[str, Raylabel | ListColumn | Npy] = {
-            "raylabel": Raylabel(place),
+            "raylabel": Raylabel(place, pieces),
             "list column": ListColumn(place, "list"),
             "list column, no dictionary, no codec": ListColumn(place, "list-plain", **plain),
             ".npy": Npy(place),
