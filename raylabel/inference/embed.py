@@ -21,7 +21,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 
 from raylabel import runtime, schema
-from raylabel.campaign import Campaign, EncoderRef, Pieces
+from raylabel.campaign import BEGUN, Campaign, EncoderRef, Pieces
 from raylabel.inference.actors import EmbedShards, Job, head_of
 from raylabel.inference.meter import Meter, Work, bound_by, rates
 from raylabel.pool import Plan, Shard
@@ -34,7 +34,7 @@ MOST_DECODERS = 64
 
 def first_backbone(campaign: Campaign) -> EncoderRef:
     """Build the configured backbone, load its weights and lay them into the workspace, once."""
-    record = campaign.records.once("backbones/first", lambda: runtime.call(_store_first, campaign))
+    record = campaign.records.once(BEGUN, lambda: runtime.call(_store_first, campaign))
     return EncoderRef(record.facts["digest"], record.facts["dim"])
 
 
@@ -67,7 +67,7 @@ def _embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Record:
     there = set(campaign.store.list(folder))
     todo = [shard for shard in plan.shards if f"{_name(shard)}.json" not in there]
     before = len(plan.shards) - len(todo)
-    say(f"embed: {sum(s.rows for s in todo):,} images in {len(todo)} shards, {before} shards done before")
+    say(f"embed: {sum(s.rows for s in todo):,} images in {_shards(len(todo))}, {_shards(before)} done before")
     if todo:
         _run_pipeline(campaign, plan, ref, todo)
     embeddings: list[tuple[int, int, Part]] = []
@@ -128,7 +128,9 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
         lost = _pass(job, meter, crew, todo)
         if lost:
             names = ", ".join(shard.name for shard in lost[:3]) + (", ..." if len(lost) > 3 else "")
-            say(f"embed: {len(lost)} shards lost their worker ({names}); again, each image decoded in a process apart")
+            say(
+                f"embed: {_shards(len(lost))} lost their worker ({names}); again, each image decoded in a process apart"
+            )
             careful = Job(campaign, job.plan, ref, in_tasks=False, isolate=True)
             missing = _pass(careful, meter, crew, lost)
             assert not missing, "what the second pass loses, it raises"
@@ -248,3 +250,7 @@ def _commit_shard(campaign: Campaign, ref: EncoderRef, shard: Shard, result: dic
 
 def _name(shard: Shard) -> str:
     return f"shard-{shard.index:06d}"
+
+
+def _shards(count: int) -> str:
+    return f"{count:,} shard{'s' if count != 1 else ''}"
