@@ -23,7 +23,7 @@ from ray.data import ActorPoolStrategy, DataContext
 from raylabel import runtime, schema
 from raylabel.campaign import BEGUN, Campaign, EncoderRef, Pieces
 from raylabel.inference.actors import EmbedShards, Job, head_of
-from raylabel.inference.meter import Meter, Work, bound_by, rates
+from raylabel.inference.meter import Meter, Rates, Work, bound_by, rates
 from raylabel.pool import Plan, Shard
 from raylabel.progress import Show, counting, say
 from raylabel.workspace import Part, Record, write_part
@@ -68,8 +68,7 @@ def _embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Record:
     todo = [shard for shard in plan.shards if f"{_name(shard)}.json" not in there]
     before = len(plan.shards) - len(todo)
     say(f"embed: {sum(s.rows for s in todo):,} images in {_shards(len(todo))}, {_shards(before)} done before")
-    if todo:
-        _run_pipeline(campaign, plan, ref, todo)
+    speed = _run_pipeline(campaign, plan, ref, todo) if todo else {}
     embeddings: list[tuple[int, int, Part]] = []
     quarantine: list[Part] = []
     num_failed = 0
@@ -81,7 +80,7 @@ def _embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Record:
         quarantine.extend(record.parts["quarantine"])
         num_failed += record.facts["failed"]
     return Record(
-        facts={"spans": [[first, last] for first, last, _ in embeddings], "failed": num_failed},
+        facts={"spans": [[first, last] for first, last, _ in embeddings], "failed": num_failed, "speed": speed},
         parts={"embeddings": [part for _, _, part in embeddings], "quarantine": quarantine},
     )
 
@@ -115,12 +114,16 @@ def team(campaign: Campaign, *, num_shards: int) -> Team:
     return Team(models, decoders, {"num_cpus": 0.0, "num_gpus": float(on_gpu)})
 
 
-def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Shard]) -> None:
-    """Embed and commit shards; those that lost their worker are done again, every image decoded apart."""
+def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Shard]) -> dict[str, float]:
+    """Embed and commit shards; those that lost their worker are done again, every image decoded apart.
+
+    Returns:
+        How fast it went: `start_s`, `seconds` and items a second by stage, as `Rates` names them.
+    """
     crew = team(campaign, num_shards=len(todo))
     job = Job(campaign, head_of(plan), ref, in_tasks=crew.decoders is not None, isolate=False)
     meter = ray.remote(num_cpus=0)(Meter).remote()
-    began = time.monotonic()
+    began = time.time()
     with (
         counting("embed", total=sum(shard.rows for shard in todo)) as show,
         _watching(meter, show, decodes_itself=not job.in_tasks),
@@ -134,7 +137,12 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
             careful = Job(campaign, job.plan, ref, in_tasks=False, isolate=True)
             missing = _pass(careful, meter, crew, lost)
             assert not missing, "what the second pass loses, it raises"
-    say(_summary(ray.get(meter.total.remote()), crew, seconds=time.monotonic() - began))
+    work, first = ray.get([meter.total.remote(), meter.first.remote()])
+    first_at, first_items = first or (time.time(), 0)
+    seconds = time.time() - first_at
+    found = rates(work, images=work.items - first_items, seconds=seconds, models=crew.models, decoders=crew.decoders)
+    say(_summary(work.items, found, start_s=first_at - began, seconds=seconds))
+    return {"images": work.items, "start_s": first_at - began, "seconds": seconds, **asdict(found)}
 
 
 def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard]:
@@ -227,11 +235,10 @@ def _watching(meter: Any, show: Show, *, decodes_itself: bool) -> Iterator[None]
         watcher.join()
 
 
-def _summary(work: Work, crew: Team, *, seconds: float) -> str:
-    found = rates(work, seconds=seconds, models=crew.models, decoders=crew.decoders)
+def _summary(images: int, found: Rates, *, start_s: float, seconds: float) -> str:
     share = f": {found.achieved / found.limit:.0%} of the limit" if found.limit else ""
     return (
-        f"embed: {work.items:,} images in {seconds:,.0f} s, start included · storage {found.read:,.0f}/s, "
+        f"embed: {images:,} images, start {start_s:,.0f} s, then {seconds:,.0f} s · storage {found.read:,.0f}/s, "
         f"decode {found.decode:,.0f}/s, model {found.model:,.0f}/s, write {found.write:,.0f}/s, "
         f"achieved {found.achieved:,.0f}/s{share}"
     )
