@@ -15,7 +15,7 @@ from sidebyside import agree, race
 PEERS = Path(__file__).parent / "peers"
 VENV = Path(sys.executable).parent.parent
 DAFT = VENV / "peers-daft" / "bin" / "python"
-FILE_ROWS = 128
+FILE_ROWS = 256
 
 
 def photos(source: Path, target: Path, *, copies: int, limit: int | None = None) -> int:

@@ -16,11 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raylabel.acceptance import smallest_audit
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError, UnknownName
 from raylabel.profile import Profile, kept, resolve_profile
-from raylabel.sampling import STRATEGIES
 from raylabel.workspace import Part, Records, Store
 
 _FREE = {
@@ -171,6 +169,8 @@ def find_campaign(config: Config) -> Campaign:
 
 def check_strategies(config: Config) -> None:
     """Refuse strategies that do not exist, and a cold start that wants a model."""
+    from raylabel.sampling import STRATEGIES  # as with acceptance: SciPy and FAISS are not for every worker
+
     for name in (config.sampling.strategy, config.sampling.cold_start):
         if name not in STRATEGIES:
             raise UnknownName("strategy", name, STRATEGIES)
@@ -184,6 +184,8 @@ def check_strategies(config: Config) -> None:
 
 def check_audit(config: Config) -> None:
     """Refuse an audit that could not certify anything even if every answer agreed; 0 answers ask for none."""
+    from raylabel.acceptance import smallest_audit  # SciPy takes a second to import, and decoders never ask
+
     settings, budget = config.acceptance, config.budget
     needed = smallest_audit(settings.max_error, config.alpha_per_look())
     if 0 < budget.audit_answers < needed:

@@ -68,7 +68,10 @@ def resolve_profile(config: Config, *, found: Profile | None = None) -> tuple[Pr
     if found is not None and found.arithmetic.device == device:
         arithmetic, measured = kept(found.arithmetic, compute), {}
     else:
-        choice = runtime.call(_choose, config, device, num_gpus=float(device == "cuda"))
+        if device == "cuda":
+            choice = runtime.call(_choose, config, device, num_gpus=1.0)
+        else:
+            choice = runtime.call_with_models(_choose, config, device)
         arithmetic, measured = choice.arithmetic, {"ms_per_image": choice.ms_per_image, "why": choice.why}
     versions = {name: version(name) for name in _LIBRARIES if _is_installed(name)}
     return Profile(arithmetic, config.training.num_workers, platform.machine(), versions), measured

@@ -34,7 +34,7 @@ MOST_DECODERS = 64
 
 def first_backbone(campaign: Campaign) -> EncoderRef:
     """Build the configured backbone, load its weights and lay them into the workspace, once."""
-    record = campaign.records.once(BEGUN, lambda: runtime.call(_store_first, campaign))
+    record = campaign.records.once(BEGUN, lambda: runtime.call_with_models(_store_first, campaign))
     return EncoderRef(record.facts["digest"], record.facts["dim"])
 
 
@@ -163,8 +163,8 @@ def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard
             compute=ActorPoolStrategy(
                 size=min(crew.models, len(todo)),
                 max_concurrent_calls_per_actor=at_once,
-                # None waits at an actor: a shard that is not begun is not lost with it, and not repeated.
-                max_tasks_in_flight_per_actor=at_once,
+                # One waits at each actor, so that none waits for the driver. It is not begun, so not repeated either.
+                max_tasks_in_flight_per_actor=at_once + 1,
                 enable_true_multi_threading=at_once > 1,
             ),
             ray_remote_args_fn=_tried_again if job.isolate else _tried_once,
