@@ -13,7 +13,6 @@ ELSEWHERE = {
     "__main__.py",
     "demo.py",
     "inference/embed.py",
-    "inference/actors.py",
     "models/arithmetic.py",
     "training/finetune.py",
     "training/worker.py",
