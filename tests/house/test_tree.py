@@ -12,7 +12,6 @@ ELSEWHERE = {
     "cli.py",
     "__main__.py",
     "demo.py",
-    "inference/embed.py",
     "models/arithmetic.py",
     "training/finetune.py",
     "training/worker.py",
