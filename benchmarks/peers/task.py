@@ -53,8 +53,13 @@ class Task:
     dtype: str
 
 
-def arguments(summary: str) -> Task:
-    """The command line that all peers share."""
+def arguments(summary: str, *, resumes: bool = False) -> Task:
+    """The command line that all peers share.
+
+    Args:
+        summary: of the peer.
+        resumes: the output folder may hold what an earlier run wrote.
+    """
     parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--pool", type=Path, required=True, help="folder of Parquet files")
     parser.add_argument("--out", type=Path, required=True, help="folder for the embeddings; must be new or empty")
@@ -67,7 +72,7 @@ def arguments(summary: str) -> Task:
         "--limit", type=int, help="take the first files that hold so many images, whole; all by default"
     )
     options = parser.parse_args()
-    if options.out.is_dir() and any(options.out.iterdir()):
+    if not resumes and options.out.is_dir() and any(options.out.iterdir()):
         parser.error(f"{options.out} is not empty; give a new folder")
     options.out.mkdir(parents=True, exist_ok=True)
     files, rows = [], 0
