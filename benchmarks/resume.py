@@ -2,13 +2,15 @@
 
 `raylabel embed` beside Ray Data's documented script with Ray Data's own CheckpointConfig, each against an unbroken run
 of its own. The whole process group is killed when half of the pool has gone into the model, by the model's own count.
-Work done twice is what went into the model in both runs together, less the pool, in images; what was decoded and lost
-before it came to the model is not counted, to nobody's cost but raylabel's peer's advantage.
+Work done twice, in images: what had gone into the model by then, and what goes into it in the second run, less the
+pool. What workers still embed until they notice that their driver is gone stands beside it. Images that were decoded
+and lost before they came to the model are not counted: that favours whoever decodes far ahead.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import tempfile
@@ -108,7 +110,8 @@ class Found:
         start_s: of it, until the first batch.
         killed_s: from the start of the run that was killed to its end.
         again_s: the whole of the run after that.
-        twice: images that went into the model twice.
+        twice: images that had gone into the model before the kill and went into it again.
+        orphaned: images that went into the model after the kill, from workers that had not noticed yet.
         missing: images that are not in the output of the broken runs.
         doubled: rows of that output whose image stands there already.
         left: files in its way that belong to nothing.
@@ -119,9 +122,15 @@ class Found:
     killed_s: float
     again_s: float
     twice: int
+    orphaned: int
     missing: int
     doubled: int
     left: int
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """What was counted, in the order of the table."""
+        return self.twice, self.orphaned, self.missing, self.doubled, self.left
 
     @property
     def time_limit(self) -> float:
@@ -141,9 +150,9 @@ class Tally:
         whole = [line.split() for line in self.file.read_text().splitlines(keepends=True) if line.endswith("\n")]
         return [(float(at), int(images)) for at, images in whole]
 
-    def images(self) -> int:
-        """All images so far."""
-        return sum(images for _, images in self.lines())
+    def images(self, *, since: float = 0.0, until: float = math.inf) -> int:
+        """Images noted in a stretch of time, in seconds since the epoch."""
+        return sum(images for at, images in self.lines() if since <= at < until)
 
 
 def start(engine: Raylabel | Checkpointed, place: Path, tally: Tally, name: str) -> Child:
@@ -173,7 +182,10 @@ def measure(engine: Raylabel | Checkpointed, place: Path, ids: list[str]) -> Fou
         child.finish()
         raise PeerFailed(f"{place.name}: ended before it could be killed; give it a larger pool")
     killed_s = child.kill()
+    killed_at, gone_at = child.began + killed_s, time.time()
     again_s = start(engine, broken, tally, "again").finish()
+    twice = tally.images(until=killed_at) + tally.images(since=gone_at) - len(ids)
+    orphaned = tally.images(since=killed_at, until=gone_at)
 
     output = engine.output(broken)
     written = [name for file in sorted(output.rglob("*.parquet")) for name in _ids(file)]
@@ -181,7 +193,7 @@ def measure(engine: Raylabel | Checkpointed, place: Path, ids: list[str]) -> Fou
     if not missing and not doubled:
         agree({"unbroken": engine.output(whole), "killed at half": output})
     left = engine.left(broken)
-    return Found(unbroken_s, start_s, killed_s, again_s, tally.images() - len(ids), missing, doubled, left)
+    return Found(unbroken_s, start_s, killed_s, again_s, twice, orphaned, missing, doubled, left)
 
 
 def _ids(file: Path, column: str = "id") -> list[str]:
@@ -208,13 +220,22 @@ def main() -> None:
 
 def outcome_of(found: dict[str, list[Found]], *, images: int) -> Outcome:
     """The table, and whether the limits are held in every single run."""
-    columns = ("engine", "unbroken s", "start s", "killed after s", "both runs s", "÷ limit", "images done twice")
+    columns = (
+        "engine",
+        "unbroken s",
+        "start s",
+        "killed after s",
+        "both runs s",
+        "÷ limit",
+        "images done twice",
+        "after the kill",
+    )
     outcome = Outcome("resume", (*columns, "missing", "written twice", "files left"))
     for name, runs in found.items():
         both = [run.killed_s + run.again_s for run in runs]
         over = median(spent / run.time_limit for spent, run in zip(both, runs, strict=True))
         times = [median(times) for times in zip(*((r.unbroken_s, r.start_s, r.killed_s) for r in runs), strict=True)]
-        counts = [median(n) for n in zip(*((r.twice, r.missing, r.doubled, r.left) for r in runs), strict=True)]
+        counts = [median(n) for n in zip(*(r.counts for r in runs), strict=True)]
         cells = [f"{value:.1f}" for value in (*times, median(both))] + [f"{over:.2f}"]
         outcome.rows.append((name, *cells, *(f"{count:,.0f}" for count in counts)))
         outcome.ratios |= {f"{name}: both runs to limit": round(over, 3), f"{name}: done twice": counts[0] / images}
@@ -228,9 +249,10 @@ def outcome_of(found: dict[str, list[Found]], *, images: int) -> Outcome:
     outcome.notes = [
         f"{images:,} JPEGs of 512x384 to {SIZE}, MobileNetV2, shards of {FILE_ROWS}, medians of "
         f"{len(found['raylabel'])} interleaved runs of whole commands, from their start to their exit.",
-        f"Asked of raylabel: at most one shard a worker done twice ({allowed:,} images), both runs within {SLACK} x the "
-        f"unbroken one and one start, nothing missing, nothing written twice: {'held' if held else 'MISSED'}.",
-        "Done twice: went into the model in both runs. Left: parts that no record names; what remains of checkpoints.",
+        f"Asked of raylabel: at most one shard a worker done twice ({allowed:,} images), both runs within {SLACK} x "
+        f"the unbroken one and one start, nothing missing, nothing written twice: {'held' if held else 'MISSED'}.",
+        "Done twice: in the model by the time of the kill, and again. After the kill: by workers that had not noticed "
+        "yet. Left: parts that no record names; what remains of checkpoints.",
     ]
     return outcome
 
