@@ -211,7 +211,10 @@ def main() -> None:
         photos(data / "trashnet", pool, copies=copies, limit=limit)
         ids = [name for file in sorted(pool.glob("*.parquet")) for name in _ids(file, "path")]
         weights = data / "weights" / "mobilenet_v2_imagenet.safetensors"
-        engines = {"raylabel": Raylabel(pool, weights), "Ray's checkpoints": Checkpointed(pool, weights)}
+        engines: dict[str, Raylabel | Checkpointed] = {
+            "raylabel": Raylabel(pool, weights),
+            "Ray's checkpoints": Checkpointed(pool, weights),
+        }
         for repeat in range(repeats):
             for name, engine in engines.items():
                 found[name].append(measure(engine, Path(folder) / f"{name}-{repeat}", ids))
