@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.console import Console
 import raylabel
 from raylabel.config import Config
 from raylabel.errors import QuarantineOverLimit, RaylabelError
+from raylabel.progress import counted
 from raylabel.toml import load
 
 app = typer.Typer(
@@ -109,9 +111,20 @@ def demo(
     _print(run_demo(folder), as_json=as_json, text=lambda report: report["demo"]["sentence"])
 
 
+def _new_file(target: Path) -> Path:
+    from raylabel.template import check_new
+
+    check_new(target)
+    return target
+
+
 @app.command()
 def init(
-    target: Annotated[Path, typer.Argument(metavar="CAMPAIGN.TOML", help="The file to write.")],
+    target: Annotated[
+        Path,
+        # Eager: a file that is there is refused before the questions are asked.
+        typer.Argument(metavar="CAMPAIGN.TOML", help="The file to write.", is_eager=True, callback=_new_file),
+    ],
     pool: Annotated[
         str, typer.Option(prompt="Where are the images (folder, Parquet, tars or list of URIs; local or s3://)?")
     ],
@@ -125,7 +138,7 @@ def init(
     from raylabel.template import write_config
 
     write_config(target, pool=pool, classes=classes, workspace=workspace)
-    typer.echo(f"{target} written; read it through, then: raylabel run {target}")
+    typer.echo(f"{target} written; read it through, then: {_command('run', target)}")
 
 
 @app.command()
@@ -137,10 +150,16 @@ def doctor(
 
     Example: raylabel doctor s3://bucket/runs
     """
-    from raylabel.doctor import examine
+    from raylabel.doctor import examine, try_store
+    from raylabel.workspace import Store
 
-    facts = examine(store)
-    _print(facts, as_json=as_json, text=lambda found: "\n".join(f"{name:22} {value}" for name, value in found.items()))
+    facts = examine()
+    try:
+        if store:
+            try_store(Store(store))
+            facts["store"] = f"{store}: reachable, create-only writes hold"
+    finally:
+        _print(facts, as_json=as_json, text=lambda _: "\n".join(f"{name:22} {value}" for name, value in facts.items()))
 
 
 @app.command()
@@ -168,7 +187,7 @@ def _stage(name: str, summary: str) -> None:
     def stage(config: ConfigPath, sets: Sets = None) -> None:
         settings = load(config, overrides=sets or [])
         raylabel.run(settings, until=name)
-        typer.echo(f"{name}: done; see `raylabel status {config}`")
+        typer.echo(f"{name}: done; see: {_command('status', config, sets=sets)}")
 
     stage.__doc__ = (
         f"{summary}\n\nWhatever must come before it is done first.\n\nExample: raylabel {name} campaign.toml"
@@ -230,10 +249,10 @@ def export(
             facts["round"], facts["num_rows"] = export_shortlist(campaign, find_plan(campaign), target)
     except OSError as error:
         raise RaylabelError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
-    said = f"{facts['num_rows']:,} labels in {target}"
+    said = f"{counted(facts['num_rows'], 'label')} in {target}"
     if what == "shortlist":
-        said = f"round {facts['round']}: {facts['num_rows']:,} questions in {target}; fill in the label column, then: "
-        said += f"raylabel import {config} {target}"
+        said = f"round {facts['round']}: {counted(facts['num_rows'], 'question')} in {target}; fill in the label "
+        said += f"column, then: {_command('import', config, target, sets=sets)}"
     _print(facts, as_json=as_json, text=lambda _: said)
 
 
@@ -254,7 +273,8 @@ def import_(
 
     campaign = find_campaign(load(config, overrides=sets or []))
     count, new, still_open = import_answers(campaign, source, find_audit(campaign))
-    said = f"{count:,} answers in {source}, {new:,} of them new; {still_open:,} rows still without an answer"
+    said = f"{counted(count, 'answer')} in {source}, {new:,} of them new; "
+    said += f"{counted(still_open, 'row')} still without an answer"
     facts = {"file": str(source), "num_answers": count, "num_new": new, "num_open": still_open}
     _print(facts, as_json=as_json, text=lambda _: said)
 
@@ -267,6 +287,12 @@ def _check_quarantine(config: Config, pool: dict[str, Any]) -> None:
             f"not be read (pool.quarantine_limit allows {limit:.1%} of the items and no file); "
             f"see the quarantine folder of {config.workspace}"
         )
+
+
+def _command(verb: str, *paths: Path, sets: list[str] | None = None) -> str:
+    """A next command as the shell takes it, with the user's own settings."""
+    options = (part for item in sets or [] for part in ("--set", item))
+    return shlex.join(["raylabel", verb, *map(str, paths), *options])
 
 
 def _print(facts: dict[str, Any], *, as_json: bool, text: Any) -> None:

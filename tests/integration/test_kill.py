@@ -137,7 +137,7 @@ def stopped_by(process: "subprocess.Popen[str]", out: str, name: str) -> None:
 
 
 def start_until(running: str, config: Config, toml: Path) -> "subprocess.Popen[str]":
-    """Start a run on a Ray session of its own; returns once a process of that name runs below it."""
+    """Start a run on a Ray session of its own; returns once a process whose name begins so runs below it."""
     process = start(write_toml(config, toml))
     with contextlib.suppress(psutil.NoSuchProcess):
         driver = psutil.Process(process.pid)
@@ -160,7 +160,7 @@ def test_signal_while_ray_starts(cifar_slice: Path, data: Path, tmp_path: Path) 
 def test_second_signal_while_the_first_one_ends_the_run(cifar_slice: Path, data: Path, tmp_path: Path) -> None:
     """The run, which waits for its first task, leaves at once, with the code of the first signal."""
     config = settings(str(cifar_slice), str(tmp_path / "workspace"), data)
-    process = start_until("ray::_run", config, tmp_path / "campaign.toml")
+    process = start_until("ray::_", config, tmp_path / "campaign.toml")
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     time.sleep(0.05)
