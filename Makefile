@@ -5,9 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 S3     := $(VENV)/s3-server/.ready
+DAFT   := $(VENV)/peers-daft/.ready
 PIP    := --disable-pip-version-check --quiet
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench peers clean
 
 demo: $(READY)
 	$(BIN)/raylabel demo
@@ -25,6 +26,8 @@ bench: $(DEV) $(S3)
 	$(BIN)/python benchmarks/campaign.py
 	$(BIN)/python benchmarks/driver_memory.py
 
+peers: $(DEV) $(DAFT)
+
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("raylabel needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +43,15 @@ $(DEV): $(READY)
 $(S3):
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip install $(PIP) "ministack>=1.5"
+	touch $@
+
+# Daft pins an older pyarrow than raylabel uses: it gets an environment of its own. The .pth file puts raylabel's
+# packages behind its own ones on the path, so that PyTorch is found there and not installed a second time.
+$(DAFT): $(READY)
+	$(PYTHON) -m venv $(VENV)/peers-daft
+	$(VENV)/peers-daft/bin/python -m pip install $(PIP) "daft==0.7.26" pyarrow numpy
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(VENV)/peers-daft/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
 	touch $@
 
 clean:

@@ -45,12 +45,15 @@ def clock(
     return {name: median(found) for name, found in seconds.items()}
 
 
-def race(commands: Mapping[str, Sequence[str]], *, repeats: int) -> dict[str, dict[str, Any]]:
+def race(
+    commands: Mapping[str, Sequence[str]], *, repeats: int, before: Callable[[str], object] | None = None
+) -> dict[str, dict[str, Any]]:
     """Run commands in turns and take the median of every number that they report.
 
     Args:
         commands: name -> command line, whose last line of output is one flat JSON object.
         repeats: turns.
+        before: run with the name before each command; to empty its folder, for one.
 
     Returns:
         name -> its object: medians of numbers over the turns; anything else as first reported.
@@ -61,6 +64,8 @@ def race(commands: Mapping[str, Sequence[str]], *, repeats: int) -> dict[str, di
     reports: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for _ in range(repeats):
         for name, command in commands.items():
+            if before is not None:
+                before(name)
             reports[name].append(_report(name, command))
     return {name: _medians(found) for name, found in reports.items()}
 
@@ -110,7 +115,8 @@ def agree(outputs: Mapping[str, Path], *, cosine: float = 0.999) -> dict[str, fl
                 f"{added} are others"
             )
         norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(their_vectors, axis=1)
-        found = (vectors * their_vectors).sum(axis=1) / norms
+        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN and no agreement: vectors of zeros compare nothing
+            found = (vectors * their_vectors).sum(axis=1) / norms
         worst = int(found.argmin())
         if not found[worst] >= cosine:
             raise PeerFailed(f"{name}: {ids[worst]} has cosine {found[worst]:.5f} with {first}'s, {cosine} at least")

@@ -16,11 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raylabel.acceptance import smallest_audit
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError, UnknownName
 from raylabel.profile import Profile, kept, resolve_profile
-from raylabel.sampling import STRATEGIES
 from raylabel.workspace import Part, Records, Store
 
 _FREE = {
@@ -30,6 +28,10 @@ _FREE = {
 }
 """Settings that cannot change a result, or change it through the profile, which is compared: a workspace may be opened
 again with others."""
+
+BEGUN = "backbones/first"
+PREPARED = ("audit/draw-0000", "pool/plan-0000")
+"""Records made before `BEGUN`, in seconds: until that one exists, nobody has worked for this workspace."""
 
 PURPOSES = {"audit": 1, "shortlist": 2, "select": 3, "folds": 4, "weights": 5, "finetune": 6}
 
@@ -117,7 +119,10 @@ def training_answers(answered: pa.Table) -> pa.Table:
 
 
 def open_campaign(config: Config) -> Campaign:
-    """Open the workspace of a config, or begin one; a Ray session must be there.
+    """Open the workspace of a config, or begin one; a Ray session and the driver's lease must be there.
+
+    A workspace in which only the pool was planned and the audit drawn is begun anew where the settings differ: whoever
+    mended a path, a budget or a backbone after a first error loses nothing.
 
     Raises:
         FingerprintError: the workspace was made with other settings, code or libraries; shows each difference.
@@ -128,6 +133,7 @@ def open_campaign(config: Config) -> Campaign:
     check_audit(config)
     store = Store(config.workspace)
     found = _stored(store) if store.exists("campaign.json") else None
+    begun = found is not None and store.exists(f"{BEGUN}.json")
     profile, measured = resolve_profile(config, found=None if found is None else Profile.from_json(found["profile"]))
     mine = {
         "raylabel": version("raylabel"),
@@ -135,6 +141,8 @@ def open_campaign(config: Config) -> Campaign:
         "profile": asdict(profile),
         "measured": measured,
     }
+    if found is not None and not begun and _differences(found, mine):
+        _begin_anew(store)
     if not store.create("campaign.json", json.dumps(mine, indent=1).encode()):
         _compare(_stored(store), mine, where=store.uri("campaign.json"))
     return Campaign(config, store, profile, _fingerprint(mine))
@@ -161,6 +169,8 @@ def find_campaign(config: Config) -> Campaign:
 
 def check_strategies(config: Config) -> None:
     """Refuse strategies that do not exist, and a cold start that wants a model."""
+    from raylabel.sampling import STRATEGIES  # as with acceptance: SciPy and FAISS are not for every worker
+
     for name in (config.sampling.strategy, config.sampling.cold_start):
         if name not in STRATEGIES:
             raise UnknownName("strategy", name, STRATEGIES)
@@ -174,6 +184,8 @@ def check_strategies(config: Config) -> None:
 
 def check_audit(config: Config) -> None:
     """Refuse an audit that could not certify anything even if every answer agreed; 0 answers ask for none."""
+    from raylabel.acceptance import smallest_audit  # SciPy takes a second to import, and decoders never ask
+
     settings, budget = config.acceptance, config.budget
     needed = smallest_audit(settings.max_error, config.alpha_per_look())
     if 0 < budget.audit_answers < needed:
@@ -209,12 +221,23 @@ def _bound(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key not in free and not key.startswith("measured")}
 
 
-def _compare(found: Mapping[str, Any], mine: Mapping[str, Any], *, where: str) -> None:
+def _begin_anew(store: Store) -> None:
+    for name in store.list("quarantine"):
+        store.remove(f"quarantine/{name}")
+    for name in (*PREPARED, "campaign"):  # campaign.json last: stopped in between, this is done again
+        store.remove(f"{name}.json")
+
+
+def _differences(found: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
     theirs, ours = _bound(json.loads(json.dumps(found))), _bound(json.loads(json.dumps(mine)))
     keys = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
-    if keys:
-        lines = "\n".join(f"  {key}: there {theirs.get(key)!r}, now {ours.get(key)!r}" for key in keys)
+    return [f"  {key}: there {theirs.get(key)!r}, now {ours.get(key)!r}" for key in keys]
+
+
+def _compare(found: Mapping[str, Any], mine: Mapping[str, Any], *, where: str) -> None:
+    if lines := _differences(found, mine):
+        listed = "\n".join(lines)
         raise FingerprintError(
-            f"{where}: this workspace was made with other settings:\n{lines}\n"
+            f"{where}: this workspace was made with other settings:\n{listed}\n"
             "set them back to go on with it, or choose another workspace"
         )

@@ -24,18 +24,15 @@ class Pool(_Section):
     path: str
     """Images, Parquet files or WebDataset tars, one file or a folder of them, or a list of URIs; local or s3://."""
     format: Literal["auto", "parquet", "folder", "webdataset", "list"] = "auto"
-    """What lies there; "auto" looks, and takes one .csv or .jsonl file for a list; a list in Parquet must be named."""
+    """What lies there; "auto" looks. A list in Parquet must be named so; one .csv or .jsonl file is a list anyway."""
     image_column: str = "image"
-    """Parquet: the column of encoded images, binary or struct<bytes, path>. Tars: a member's extension, as in "jpg";
-    "image" takes a sample's first member that ends like an image."""
+    """Parquet: encoded images, binary or struct<bytes, path>. Tars: an extension, "image" for the first image."""
     uri_column: str = "uri"
-    """Lists: the column of local paths, s3:// or http(s):// URIs; a relative one starts at the list's own folder."""
+    """Lists: local paths, s3:// or http(s):// URIs; a relative one starts at the folder that the list lies in."""
     id_column: str | None = None
-    """Parquet: the column of unique ids; without one `id` if there is such a column, else `path#row`. Lists: the
-    column of ids; without one the URI as it is written."""
+    """Unique ids. Parquet: without one `id` if there is such a column, else `path#row`. Lists: without one the URI."""
     label_column: str | None = None
-    """The column, or in tars the extension, as in "cls", that the oracle labeler answers from; for a folder of images
-    it reads the name of the folder that an image lies in."""
+    """The oracle labeler's column, in tars an extension, as "cls"; a folder's oracle reads the parent folder's name."""
     max_pixels: Positive = 50_000_000
     """Images with more pixels are quarantined before they are decoded."""
     decode_timeout_s: Annotated[float, Field(gt=0)] = 60.0

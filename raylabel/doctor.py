@@ -9,8 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from raylabel import runtime
-from raylabel.config import Compute
+from raylabel.config import Backbone, Compute
 from raylabel.errors import StorageError
+from raylabel.profile import choose_arithmetic
 from raylabel.workspace import Store
 
 _PACKAGES = ("ray", "torch", "torchvision", "pyarrow", "s3fs", "faiss-gpu", "faiss-cpu", "scikit-learn")
@@ -29,6 +30,8 @@ def examine() -> dict[str, Any]:
         found = runtime.resources()
         facts |= {"ray_cpus": found["cpus"], "ray_gpus": found["gpus"], "ray_nodes": found["nodes"]}
         facts["torch_sees"] = runtime.call(devices)
+        choice = choose_arithmetic(Backbone(weights="none"), Compute())
+        facts["arithmetic"] = f"{choice.arithmetic.in_words()} ({choice.why}; {Backbone().name}); see [compute]"
     return facts
 
 

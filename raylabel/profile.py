@@ -9,9 +9,9 @@ from importlib.metadata import version
 from typing import Any
 
 from raylabel import runtime
-from raylabel.config import Compute, Config
+from raylabel.config import Backbone, Compute, Config
 from raylabel.errors import ConfigError
-from raylabel.models.arithmetic import Arithmetic
+from raylabel.models.arithmetic import Arithmetic, Choice
 
 _LIBRARIES = (
     "faiss-gpu",
@@ -59,25 +59,42 @@ def resolve_profile(config: Config, *, found: Profile | None = None) -> tuple[Pr
         The profile, and what was measured for it, which results do not depend on.
     """
     compute = config.compute
-    gpus = runtime.resources()["gpus"]
-    device: str = compute.device
-    if device == "auto":
-        device = "cuda" if gpus else "cpu"
-    elif device == "cuda" and not gpus:
-        raise ConfigError('compute.device: "cuda", but the Ray session has no GPU; use "auto" or "cpu"')
+    device = resolve_device(compute)
     if found is not None and found.arithmetic.device == device:
         arithmetic, measured = kept(found.arithmetic, compute), {}
     else:
-        choice = runtime.call(_choose, config, device, num_gpus=float(device == "cuda"))
+        choice = choose_arithmetic(config.backbone, compute)
         arithmetic, measured = choice.arithmetic, {"ms_per_image": choice.ms_per_image, "why": choice.why}
     versions = {name: version(name) for name in _LIBRARIES if _is_installed(name)}
     return Profile(arithmetic, config.training.num_workers, platform.machine(), versions), measured
 
 
-def _choose(config: Config, device: str) -> Any:
+def resolve_device(compute: Compute) -> str:
+    """Where the backbone runs: "cpu" or "cuda".
+
+    Raises:
+        ConfigError: the config names a GPU and the session has none.
+    """
+    gpus = runtime.resources()["gpus"]
+    if compute.device == "cuda" and not gpus:
+        raise ConfigError('compute.device: "cuda", but the Ray session has no GPU; use "auto" or "cpu"')
+    if compute.device == "auto":
+        return "cuda" if gpus else "cpu"
+    return compute.device
+
+
+def choose_arithmetic(backbone: Backbone, compute: Compute) -> Choice:
+    """Choose how a backbone computes, in a worker, by measuring what the config leaves open."""
+    device = resolve_device(compute)
+    if device == "cuda":
+        return runtime.call(_choose, backbone, compute, device, num_gpus=1.0)
+    return runtime.call_with_models(_choose, backbone, compute, device)
+
+
+def _choose(backbone: Backbone, compute: Compute, device: str) -> Choice:
     from raylabel.models.choose import choose  # torch is imported in the task, not in the driver
 
-    return choose(config.backbone, config.compute, device)
+    return choose(backbone, compute, device)
 
 
 def kept(arithmetic: Arithmetic, compute: Compute) -> Arithmetic:

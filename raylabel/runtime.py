@@ -177,6 +177,33 @@ class Kept:
         ray.kill(self._actor)
 
 
+class _Desk:
+    """Runs functions one after another."""
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run one."""
+        return function(*args)
+
+
+_desks: dict[str, Kept] = {}
+
+
+def call_with_models(function: Callable[..., R], *args: object) -> R:
+    """Run a function, once, in the process of this session that has the model libraries loaded.
+
+    Importing torch and torchvision takes seconds: what wants them on a CPU, one thing after another, shares a process.
+
+    Raises:
+        RaylabelError: whatever the function raised of that tree, as it was raised there.
+    """
+    job = ray.get_runtime_context().get_job_id()
+    if job not in _desks:
+        _desks.clear()  # whatever is there belongs to a session that has ended
+        _desks[job] = Kept(_Desk)
+    result: R = _desks[job].call("run", function, *args)
+    return result
+
+
 def _result(reference: Any) -> Any:
     try:
         return ray.get(reference)

@@ -1,4 +1,4 @@
-"""Every table's columns, in one place: plain Arrow types, written as zstd Parquet.
+"""Every table's columns, in one place: plain Arrow types, written as Parquet: zstd, but for the vectors.
 
 `row` is the item's position in the pool plan (int64), `id` its stable name.
 Knows Arrow types; knows nothing of where tables lie or who fills them.

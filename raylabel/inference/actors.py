@@ -31,6 +31,7 @@ from raylabel.workspace import Part, write_part
 
 PART_BYTES = 64 * 1024 * 1024
 BATCHES_AHEAD = 2
+REPORT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,6 @@ class EmbedShards:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Embed one shard and write its parts; gives their names, spans and what failed."""
         shard = shard_from_json(json.loads(table.column("shard")[0].as_py()))
-        self._meter.begin.remote(shard.index)
         try:
             found = self._embed(shard)
         except ShardUnreadable as error:
@@ -88,11 +88,10 @@ class EmbedShards:
             found = {"parts": [], "spans": [], "failed": [asdict(failure) | {"id": None}], "num_failed": shard.rows}
         except RaylabelError as error:
             return shard_result(shard, None, error)
-        self._meter.end.remote(shard.index)
         return shard_result(shard, found)
 
     def _embed(self, shard: Shard) -> dict[str, Any]:
-        writer = _PartWriter(self._job)
+        writer, report = _PartWriter(self._job), _Reporter(self._meter, shard.index)
         failed: list[Failure] = []
         batches = self._batches(shard)
         while True:
@@ -108,18 +107,20 @@ class EmbedShards:
                 failed += writer.add(batch, found)
             encoded = time.perf_counter()
             writer.flush(at_least=PART_BYTES)
-            work = Work(
-                items=batch.num_items,
-                read_s=batch.read_s,
-                decode_s=batch.decode_s,
-                wait_s=waited if self._job.in_tasks else 0.0,
-                model_s=encoded - began,
-                write_s=time.perf_counter() - encoded,
+            report.add(
+                Work(
+                    items=batch.num_items,
+                    read_s=batch.read_s,
+                    decode_s=batch.decode_s,
+                    wait_s=waited if self._job.in_tasks else 0.0,
+                    model_s=encoded - began,
+                    write_s=time.perf_counter() - encoded,
+                )
             )
-            self._meter.add.remote(shard.index, work)
         began = time.perf_counter()
         writer.flush(at_least=1)
-        self._meter.add.remote(shard.index, Work(write_s=time.perf_counter() - began))
+        report.add(Work(write_s=time.perf_counter() - began))
+        report.close()
         failures = [asdict(failure) for failure in sorted(failed, key=lambda failure: failure.row)]
         parts = [part.to_json() for part in writer.parts]
         return {"parts": parts, "spans": writer.spans, "failed": failures, "num_failed": len(failures)}
@@ -152,6 +153,28 @@ def _decode_task(job: Job, shard: Shard) -> Iterator[DecodedBatch]:
 
     torch.set_num_threads(1)
     yield from decode(job, shard)
+
+
+class _Reporter:
+    """Tells the meter of a shard's first batch at once, and of the others twice a second."""
+
+    def __init__(self, meter: Any, shard: int) -> None:
+        self._meter, self._shard = meter, shard
+        self._pending = Work()
+        self._sent_at = 0.0
+        meter.begin.remote(shard)
+
+    def add(self, work: Work) -> None:
+        """More is done."""
+        self._pending = self._pending.merge(work)
+        if time.monotonic() - self._sent_at >= REPORT_EVERY_S:
+            self._meter.add.remote(self._shard, self._pending)
+            self._pending, self._sent_at = Work(), time.monotonic()
+
+    def close(self) -> None:
+        """The shard is done."""
+        self._meter.add.remote(self._shard, self._pending)
+        self._meter.end.remote(self._shard)
 
 
 class _PartWriter:

@@ -21,9 +21,9 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 
 from raylabel import runtime, schema
-from raylabel.campaign import Campaign, EncoderRef, Pieces
+from raylabel.campaign import BEGUN, Campaign, EncoderRef, Pieces
 from raylabel.inference.actors import EmbedShards, Job, head_of
-from raylabel.inference.meter import Meter, Work, bound_by, rates
+from raylabel.inference.meter import Meter, Rates, Work, bound_by, rates
 from raylabel.pool import Plan, Shard
 from raylabel.progress import Show, counting, say
 from raylabel.workspace import Part, Record, write_part
@@ -34,7 +34,7 @@ MOST_DECODERS = 64
 
 def first_backbone(campaign: Campaign) -> EncoderRef:
     """Build the configured backbone, load its weights and lay them into the workspace, once."""
-    record = campaign.records.once("backbones/first", lambda: runtime.call(_store_first, campaign))
+    record = campaign.records.once(BEGUN, lambda: runtime.call_with_models(_store_first, campaign))
     return EncoderRef(record.facts["digest"], record.facts["dim"])
 
 
@@ -67,9 +67,8 @@ def _embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Record:
     there = set(campaign.store.list(folder))
     todo = [shard for shard in plan.shards if f"{_name(shard)}.json" not in there]
     before = len(plan.shards) - len(todo)
-    say(f"embed: {sum(s.rows for s in todo):,} images in {len(todo)} shards, {before} shards done before")
-    if todo:
-        _run_pipeline(campaign, plan, ref, todo)
+    say(f"embed: {sum(s.rows for s in todo):,} images in {_shards(len(todo))}, {_shards(before)} done before")
+    speed = _run_pipeline(campaign, plan, ref, todo) if todo else {}
     embeddings: list[tuple[int, int, Part]] = []
     quarantine: list[Part] = []
     num_failed = 0
@@ -81,7 +80,7 @@ def _embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Record:
         quarantine.extend(record.parts["quarantine"])
         num_failed += record.facts["failed"]
     return Record(
-        facts={"spans": [[first, last] for first, last, _ in embeddings], "failed": num_failed},
+        facts={"spans": [[first, last] for first, last, _ in embeddings], "failed": num_failed, "speed": speed},
         parts={"embeddings": [part for _, _, part in embeddings], "quarantine": quarantine},
     )
 
@@ -115,12 +114,16 @@ def team(campaign: Campaign, *, num_shards: int) -> Team:
     return Team(models, decoders, {"num_cpus": 0.0, "num_gpus": float(on_gpu)})
 
 
-def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Shard]) -> None:
-    """Embed and commit shards; those that lost their worker are done again, every image decoded apart."""
+def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Shard]) -> dict[str, float]:
+    """Embed and commit shards; those that lost their worker are done again, every image decoded apart.
+
+    Returns:
+        How fast it went: `start_s`, `seconds` and items a second by stage, as `Rates` names them.
+    """
     crew = team(campaign, num_shards=len(todo))
     job = Job(campaign, head_of(plan), ref, in_tasks=crew.decoders is not None, isolate=False)
     meter = ray.remote(num_cpus=0)(Meter).remote()
-    began = time.monotonic()
+    began = time.time()
     with (
         counting("embed", total=sum(shard.rows for shard in todo)) as show,
         _watching(meter, show, decodes_itself=not job.in_tasks),
@@ -128,11 +131,18 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
         lost = _pass(job, meter, crew, todo)
         if lost:
             names = ", ".join(shard.name for shard in lost[:3]) + (", ..." if len(lost) > 3 else "")
-            say(f"embed: {len(lost)} shards lost their worker ({names}); again, each image decoded in a process apart")
+            say(
+                f"embed: {_shards(len(lost))} lost their worker ({names}); again, each image decoded in a process apart"
+            )
             careful = Job(campaign, job.plan, ref, in_tasks=False, isolate=True)
             missing = _pass(careful, meter, crew, lost)
             assert not missing, "what the second pass loses, it raises"
-    say(_summary(ray.get(meter.total.remote()), crew, seconds=time.monotonic() - began))
+    work, first = ray.get([meter.total.remote(), meter.first.remote()])
+    first_at, first_items = first or (time.time(), 0)
+    seconds = time.time() - first_at
+    found = rates(work, images=work.items - first_items, seconds=seconds, models=crew.models, decoders=crew.decoders)
+    say(_summary(work.items, found, start_s=first_at - began, seconds=seconds))
+    return {"images": work.items, "start_s": first_at - began, "seconds": seconds, **asdict(found)}
 
 
 def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard]:
@@ -153,8 +163,8 @@ def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard
             compute=ActorPoolStrategy(
                 size=min(crew.models, len(todo)),
                 max_concurrent_calls_per_actor=at_once,
-                # None waits at an actor: a shard that is not begun is not lost with it, and not repeated.
-                max_tasks_in_flight_per_actor=at_once,
+                # One waits at each actor, so that none waits for the driver. It is not begun, so not repeated either.
+                max_tasks_in_flight_per_actor=at_once + 1,
                 enable_true_multi_threading=at_once > 1,
             ),
             ray_remote_args_fn=_tried_again if job.isolate else _tried_once,
@@ -225,11 +235,10 @@ def _watching(meter: Any, show: Show, *, decodes_itself: bool) -> Iterator[None]
         watcher.join()
 
 
-def _summary(work: Work, crew: Team, *, seconds: float) -> str:
-    found = rates(work, seconds=seconds, models=crew.models, decoders=crew.decoders)
+def _summary(images: int, found: Rates, *, start_s: float, seconds: float) -> str:
     share = f": {found.achieved / found.limit:.0%} of the limit" if found.limit else ""
     return (
-        f"embed: {work.items:,} images in {seconds:,.0f} s, start included · storage {found.read:,.0f}/s, "
+        f"embed: {images:,} images, start {start_s:,.0f} s, then {seconds:,.0f} s · storage {found.read:,.0f}/s, "
         f"decode {found.decode:,.0f}/s, model {found.model:,.0f}/s, write {found.write:,.0f}/s, "
         f"achieved {found.achieved:,.0f}/s{share}"
     )
@@ -248,3 +257,7 @@ def _commit_shard(campaign: Campaign, ref: EncoderRef, shard: Shard, result: dic
 
 def _name(shard: Shard) -> str:
     return f"shard-{shard.index:06d}"
+
+
+def _shards(count: int) -> str:
+    return f"{count:,} shard{'s' if count != 1 else ''}"

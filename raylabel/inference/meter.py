@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, fields
 
@@ -67,7 +68,7 @@ class Rates:
         write: if all model actors only wrote.
         limit: reading apart, the best these stages can do together: times added up where one worker does them all, the
             slower of decoding and model where they run beside each other.
-        achieved: items over time on the clock.
+        achieved: items over time on the clock, from the end of the first batch to the end.
     """
 
     read: float
@@ -78,19 +79,20 @@ class Rates:
     achieved: float
 
 
-def rates(work: Work, *, seconds: float, models: int, decoders: int | None) -> Rates:
+def rates(work: Work, *, images: int, seconds: float, models: int, decoders: int | None) -> Rates:
     """Items a second, by stage.
 
     Args:
         work: of the whole pass.
-        seconds: on the clock.
+        images: done in `seconds`.
+        seconds: on the clock, from the end of the first batch.
         models: model actors.
         decoders: decode tasks at once; None where model actors decode themselves.
     """
     beside = decoders if decoders is not None else models
 
     def of(spent: float, workers: int) -> float:
-        return workers * work.items / spent if spent > 0 else float("inf")
+        return workers * work.items / spent if spent > 0 else 0.0
 
     if decoders is None:
         limit = of(work.decode_s + work.model_s, models)
@@ -102,7 +104,7 @@ def rates(work: Work, *, seconds: float, models: int, decoders: int | None) -> R
         model=of(work.model_s, models),
         write=of(work.write_s, models),
         limit=limit,
-        achieved=work.items / seconds if seconds > 0 else 0.0,
+        achieved=images / seconds if seconds > 0 else 0.0,
     )
 
 
@@ -112,6 +114,7 @@ class Meter:
     def __init__(self) -> None:
         self._done = Work()
         self._open: dict[int, Work] = defaultdict(Work)
+        self._first: tuple[float, int] | None = None
 
     def begin(self, shard: int) -> None:
         """A shard is begun, perhaps once more."""
@@ -119,11 +122,17 @@ class Meter:
 
     def add(self, shard: int, work: Work) -> None:
         """More of a shard is done."""
+        if self._first is None:
+            self._first = (time.time(), work.items)
         self._open[shard] = self._open[shard].merge(work)
 
     def end(self, shard: int) -> None:
         """A shard is done: only its sum is kept."""
         self._done = self._done.merge(self._open.pop(shard))
+
+    def first(self) -> tuple[float, int] | None:
+        """When the first items were done, in seconds since the epoch, and how many; None before that."""
+        return self._first
 
     def total(self) -> Work:
         """Everything so far."""

@@ -25,3 +25,24 @@ class Arithmetic:
     compiled: bool
     batch_size: int
     threads: int
+
+    def in_words(self) -> str:
+        """For people."""
+        folded = ", batch norms folded" if self.fused else ""
+        compiled = ", compiled" if self.compiled else ""
+        return f"{self.dtype} on {self.device}{folded}{compiled}, batches of {self.batch_size}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An arithmetic and what led to it.
+
+    Args:
+        arithmetic: what was chosen.
+        ms_per_image: forward time of what was tried, by dtype; empty where nothing was left to choose.
+        why: in words.
+    """
+
+    arithmetic: Arithmetic
+    ms_per_image: dict[str, float]
+    why: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from raylabel.config import Backbone, Compute
-from raylabel.models.arithmetic import Arithmetic
+from raylabel.models.arithmetic import Arithmetic, Choice
 from raylabel.models.backbones import Encoder, build
 from raylabel.models.encode import BatchEncoder, fold_batch_norms
 
@@ -21,21 +21,6 @@ LEAST_SAVED_MS = 0.2
 decoding is the bound and the sharper numbers are free."""
 
 BATCH_SIZES = {"cpu": 32, "cuda": 256}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An arithmetic and what led to it.
-
-    Args:
-        arithmetic: what was chosen.
-        ms_per_image: forward time of what was tried, by dtype; empty where nothing was left to choose.
-        why: in words.
-    """
-
-    arithmetic: Arithmetic
-    ms_per_image: dict[str, float]
-    why: str
 
 
 def choose(backbone: Backbone, compute: Compute, device: str) -> Choice:

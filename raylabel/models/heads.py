@@ -13,9 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
 
 from raylabel.acceptance import fit_temperature, softmax
 from raylabel.errors import RaylabelError
@@ -145,6 +142,8 @@ def fit_head(
     centre = values.mean(axis=0)
     scale = float(np.sqrt(((values - centre) ** 2).sum(axis=1).mean())) or 1.0
     scaled = (values - centre) / scale
+    from sklearn.model_selection import KFold  # as below: a second to import, and only fitting needs it
+
     folds = list(KFold(n_splits=min(NUM_FOLDS, len(scaled)), shuffle=True, random_state=seed).split(scaled))
     tried = [(_cross_fit(scaled, label_index, num_classes, penalty, folds), penalty) for penalty in PENALTIES]
     fair = np.ones(len(label_index), dtype=bool) if fair is None else fair
@@ -194,6 +193,9 @@ def _fit(
     if len(seen) == 1:
         bias[seen[0]] = 0.0
         return weight, bias
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(C=penalty, max_iter=500, tol=1e-6)
     with warnings.catch_warnings():
         # A fit that stops at 500 steps is as good for labeling; its held-out loss is what it is judged by.

@@ -36,6 +36,9 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _Placed = Iterator[tuple[str, dict[str, Any]]]
 """Rows of a list, each with its place for messages."""
 
+_Row = tuple[str, str, str | None, int | None]
+"""As `schema.URIS` has it."""
+
 
 def locate(root: str, uri: str) -> str:
     """Where a URI of a list leads: a relative one starts at the list's own folder, on a disk and in S3 alike."""
@@ -76,10 +79,11 @@ class CutList:
         except failures() as error:
             raise StorageError(f"{where}: could not be read ({error}); run the same command again") from error
 
-    def _cut(self, found: Found, rows: Iterable[dict[str, Any]]) -> Iterator[Shard]:
-        source, first, index = iter(rows), 0, 0
-        while chunk := list(islice(source, self.rows_per_shard)):
-            listing = write_part(self.store, "pool/uris", pa.Table.from_pylist(chunk, schema=schema.URIS))
+    def _cut(self, found: Found, rows: Iterator[_Row]) -> Iterator[Shard]:
+        first = index = 0
+        while chunk := list(islice(rows, self.rows_per_shard)):
+            columns = dict(zip(schema.URIS.names, zip(*chunk, strict=True), strict=True))
+            listing = write_part(self.store, "pool/uris", pa.table(columns, schema=schema.URIS))
             yield Shard(
                 index=index,
                 path=found.path,
@@ -92,7 +96,7 @@ class CutList:
             first += len(chunk)
             index += 1
 
-    def _rows(self, where: str, found: Found) -> Iterator[dict[str, Any]]:
+    def _rows(self, where: str, found: Found) -> Iterator[_Row]:
         for place, row in self._placed(where, found):
             uri = self._text(where, place, row, self.pool.uri_column)
             scheme = _SCHEME.match(uri)
@@ -102,13 +106,7 @@ class CutList:
                 )
             name = uri if self.pool.id_column is None else self._text(where, place, row, self.pool.id_column)
             label = self._label(where, place, row)
-            by_name = isinstance(label, str)
-            yield {
-                "id": name,
-                "uri": uri,
-                "label": label if by_name else None,
-                "label_index": None if by_name else label,
-            }
+            yield (name, uri, label, None) if isinstance(label, str) else (name, uri, None, label)
 
     def _label(self, where: str, place: str, row: dict[str, Any]) -> str | int | None:
         label = None if self.pool.label_column is None else row.get(self.pool.label_column)

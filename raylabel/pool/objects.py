@@ -90,7 +90,8 @@ def get_ranges(uri: str, places: Sequence[Range], *, etag: str) -> dict[Range, b
     found: dict[Range, bytes] = {}
     for offset, size in places:
         piece = bisect_right(starts, offset) - 1
-        found[offset, size] = read[piece][offset - starts[piece] :][:size] if size else b""
+        begin = offset - starts[piece] if size else 0
+        found[offset, size] = read[piece][begin : begin + size] if size else b""
     return found
 
 

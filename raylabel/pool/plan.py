@@ -50,9 +50,9 @@ def plan_pool(pool: Pool, store: Store, *, labels_needed: bool) -> Plan:
     if kind == "parquet":
         plan = _plan_parquet(pool, root, files, labels_needed=labels_needed)
     elif kind == "webdataset":
-        plan = _plan_tars(pool, root, files, PlanTar(root, pool, store, labels_needed, ROWS))
+        plan = _plan_tars(PlanTar(root, pool, store, labels_needed=labels_needed, rows_per_shard=ROWS), files)
     else:
-        plan = _plan_lists(pool, root, files, CutList(root, pool, store, labels_needed, ROWS))
+        plan = _plan_lists(CutList(root, pool, store, labels_needed=labels_needed, rows_per_shard=ROWS), files)
     twice = find_duplicates(plan, store)
     if twice is not None:
         name, first, second = twice
@@ -91,7 +91,7 @@ def _folder_shards(files: Iterable[Found], store: Store) -> Iterator[Shard]:
         index += 1
 
 
-def _plan_tars(pool: Pool, root: str, files: Iterable[Found], plan_tar: PlanTar) -> Plan:
+def _plan_tars(plan_tar: PlanTar, files: Iterable[Found]) -> Plan:
     shards: list[Shard] = []
     unreadable: list[tuple[str, str, str]] = []
     for tar in runtime.map_tasks(plan_tar, files):
@@ -99,17 +99,17 @@ def _plan_tars(pool: Pool, root: str, files: Iterable[Found], plan_tar: PlanTar)
             unreadable.append((tar.path, *tar.error))
         _append(shards, tar.shards)
     if not shards:
-        raise _nothing_usable(pool, unreadable, "tars")
-    return Plan(root, "webdataset", None, tuple(shards), tuple(unreadable))
+        raise _nothing_usable(plan_tar.pool, unreadable, "tars")
+    return Plan(plan_tar.root, "webdataset", None, tuple(shards), tuple(unreadable))
 
 
-def _plan_lists(pool: Pool, root: str, files: Iterable[Found], cut_list: CutList) -> Plan:
+def _plan_lists(cut_list: CutList, files: Iterable[Found]) -> Plan:
     shards: list[Shard] = []
     for cut in runtime.map_tasks(cut_list, files):
         _append(shards, cut)
     if not shards:
-        raise PoolError(f"{pool.path}: the list holds no rows; point pool.path elsewhere")
-    return Plan(root, "list", None, tuple(shards))
+        raise PoolError(f"{cut_list.pool.path}: the list holds no rows; point pool.path elsewhere")
+    return Plan(cut_list.root, "list", None, tuple(shards))
 
 
 def _plan_parquet(pool: Pool, root: str, files: Iterable[Found], *, labels_needed: bool) -> Plan:

@@ -53,7 +53,7 @@ class ShardUnreadable(Exception):
     """A whole shard that cannot be read; the rest of the pool goes on.
 
     Args:
-        code: missing, forbidden, input_changed, unreadable, bad_column, empty, cut or compressed.
+        code: missing, forbidden, input_changed, unreadable, bad_column or empty.
         message: what was found.
     """
 

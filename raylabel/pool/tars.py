@@ -28,6 +28,8 @@ from raylabel.workspace.store import failures
 
 BLOCK_BYTES = 1024 * 1024
 """A look at a header in an object store brings so much: small members come along, large ones are passed over."""
+MAX_IMAGES = 8
+"""More images of one key are no views of one sample, but files whose names hold dots, as in `photo.0001.jpg`."""
 INDEX_EXTENSIONS = ("cls", "cls2", "class", "count", "index", "inx", "id")
 """Members that WebDataset reads as whole numbers: indices of classes."""
 
@@ -41,6 +43,7 @@ class Sample:
     key: str
     image: Range | None = None
     label: Range | None = None
+    num_images: int = 0
     extensions: set[str] = field(default_factory=set)
 
 
@@ -69,7 +72,8 @@ class PlanTar:
         A tar with anything wrong in it is not used at all: nobody can tell what else of it is.
         """
         if found.path.lower().endswith(COMPRESSED_SUFFIXES):
-            return PlannedTar(found.path, error=("compressed", "its members cannot be read singly; unpack it to .tar"))
+            why = "compressed: its members cannot be read singly; unpack it to .tar"
+            return PlannedTar(found.path, error=("unreadable", why))
         uri = f"{self.root}/{found.path}"
         try:
             with open_planned(uri, etag=found.etag, block_size=BLOCK_BYTES, cache_type="readahead") as file:
@@ -100,7 +104,7 @@ class PlanTar:
         if first == 0:
             raise ShardUnreadable("empty", "holds no samples")
         if self.labels_needed and self.pool.label_column is not None and num_labels == 0:
-            known = ", ".join(f".{name}" for name in sorted(extensions))
+            known = ", ".join(f".{name}" for name in sorted(extensions)[:10])
             raise ShardUnreadable("bad_column", f"no sample has a member .{self.pool.label_column}, only {known}")
 
 
@@ -110,7 +114,7 @@ def read_samples(file: Any, pool: Pool, *, size: int) -> Iterator[Sample]:
     An extension that comes again begins a new sample, of the same key: it shows as an id that stands there twice.
 
     Raises:
-        ShardUnreadable: the tar is cut, or a header in it is broken.
+        ShardUnreadable: the tar is cut, a header in it is broken, or one key has too many images to be a sample.
     """
     current: Sample | None = None
     label = pool.label_column.lower() if pool.label_column is not None else None
@@ -128,8 +132,14 @@ def read_samples(file: Any, pool: Pool, *, size: int) -> Iterator[Sample]:
         if not _has_bytes(member):
             continue
         place = (member.offset_data, member.size)
-        if current.image is None and _is_image(extension, pool.image_column):
-            current.image = place
+        if _is_image(extension, pool.image_column):
+            current.image = current.image or place
+            current.num_images += 1
+            if current.num_images > MAX_IMAGES:
+                why = f"more than {MAX_IMAGES} images share the key {key!r}, which ends at the first dot of a name"
+                raise ShardUnreadable(
+                    "unreadable", f"{why}; name them otherwise, or set pool.image_column to one of them"
+                )
         if extension == label:
             current.label = place
     if current is not None:
@@ -148,7 +158,7 @@ def _members(file: Any, size: int) -> Iterator[tarfile.TarInfo]:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
                 # In a file with holes `size` is what it unpacks to.
                 if member.size < 0 or (_has_bytes(member) and member.offset_data + member.size > size):
-                    raise ShardUnreadable("cut", f"{member.name!r} ends beyond the end of the file, {size} bytes")
+                    raise ShardUnreadable("unreadable", f"cut: {member.name!r} ends beyond the file's {size} bytes")
                 if member.isfile() or member.islnk() or member.issym():
                     yield member
             _check_end(file, tar.offset)
@@ -168,7 +178,7 @@ def _check_end(file: Any, offset: int) -> None:
     file.seek(offset)
     block = file.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE:
-        raise ShardUnreadable("cut", f"stops at byte {offset + len(block)} without an end mark")
+        raise ShardUnreadable("unreadable", f"cut: stops at byte {offset + len(block)} without an end mark")
     while block:
         if block.strip(b"\0"):
             raise ShardUnreadable("unreadable", f"no valid tar: broken header at byte {offset}, or data after its end")

@@ -8,6 +8,8 @@ from raylabel import campaign as module
 from raylabel import profile
 from raylabel.acceptance import smallest_audit
 from raylabel.campaign import (
+    BEGUN,
+    PREPARED,
     PURPOSES,
     Campaign,
     EncoderRef,
@@ -38,6 +40,13 @@ def settings(workspace, **sections):
     return Config.model_validate(tree)
 
 
+def begun(config):
+    """A campaign whose backbone lies in the workspace: from here on it is bound to its settings."""
+    campaign = open_campaign(config)
+    campaign.records.commit(BEGUN, Record())
+    return campaign
+
+
 def test_same_config_has_the_same_fingerprint(ray_session, tmp_path):
     first = open_campaign(settings(tmp_path / "a"))
     assert open_campaign(settings(tmp_path / "a")).fingerprint == first.fingerprint
@@ -62,7 +71,7 @@ def test_same_config_has_the_same_fingerprint(ray_session, tmp_path):
     ],
 )
 def test_another_campaign_is_refused(ray_session, tmp_path, changed, line):
-    before = open_campaign(settings(tmp_path)).fingerprint
+    before = begun(settings(tmp_path)).fingerprint
     for reopen in (open_campaign, find_campaign):
         with pytest.raises(FingerprintError, match="made with other settings") as caught:
             reopen(settings(tmp_path, **changed))
@@ -73,8 +82,28 @@ def test_another_campaign_is_refused(ray_session, tmp_path, changed, line):
     assert open_campaign(settings(tmp_path)).fingerprint == before
 
 
+@pytest.mark.parametrize("changed", [{"seed": 7}, {"budget": {"rounds": 2}}, {"pool": {"path": "/right"}}])
+def test_a_workspace_without_work_is_begun_anew(ray_session, tmp_path, changed):
+    """Plan and audit of the first try are gone; what is bound to the workspace is what the second one says."""
+    first = open_campaign(settings(tmp_path))
+    for name in PREPARED:
+        first.records.commit(name, Record(facts={"of": "the first try"}))
+    second = open_campaign(settings(tmp_path, **changed))
+    assert second.fingerprint != first.fingerprint
+    assert [second.records.find(name) for name in PREPARED] == [None, None]
+    assert find_campaign(settings(tmp_path, **changed)) == second
+    with pytest.raises(FingerprintError):
+        find_campaign(settings(tmp_path))
+
+
+def test_the_same_settings_keep_the_plan(ray_session, tmp_path):
+    first = open_campaign(settings(tmp_path))
+    first.records.commit(PREPARED[1], Record(facts={"of": "the first try"}))
+    assert open_campaign(settings(tmp_path)).records.find(PREPARED[1]).facts == {"of": "the first try"}
+
+
 def test_every_difference_is_named_and_nothing_else(ray_session, tmp_path):
-    open_campaign(settings(tmp_path))
+    begun(settings(tmp_path))
     with pytest.raises(FingerprintError) as caught:
         open_campaign(settings(tmp_path, seed=1, budget={"rounds": 2}))
     named = [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:-1]]
@@ -100,7 +129,7 @@ def test_settings_that_change_no_result_may_change(ray_session, tmp_path):
     [("numpy", r"  profile\.versions\.numpy: there .*, now '99'"), ("raylabel", r"  raylabel: there .*, now '99'")],
 )
 def test_another_version_is_refused(ray_session, tmp_path, monkeypatch, package, line):
-    open_campaign(settings(tmp_path))
+    begun(settings(tmp_path))
     installed = module.version
     for holder in (module, profile):
         monkeypatch.setattr(holder, "version", lambda name: "99" if name == package else installed(name))

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from raylabel import runtime
-from raylabel.campaign import find_campaign, open_campaign
+from raylabel.campaign import BEGUN, find_campaign, open_campaign
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError
 from raylabel.profile import resolve_profile
+from raylabel.workspace import Record
 
 
 def settings(workspace, **sections):
@@ -40,6 +41,7 @@ AUTO = {"dtype": "auto"}
 def test_what_was_measured_is_kept(ray_session, tmp_path):
     """Opening again measures nothing and takes what is there, unless the config names something else."""
     first = open_campaign(settings(tmp_path, compute=AUTO))
+    first.records.commit(BEGUN, Record())
     stored = json.loads((tmp_path / "campaign.json").read_text())
     other = {"float32": "bfloat16", "bfloat16": "float32"}[first.profile.arithmetic.dtype]
     stored["profile"]["arithmetic"]["dtype"] = other  # as if the measurement had gone the other way

@@ -12,7 +12,7 @@ from raylabel import runtime
 from raylabel.cli import Stopped
 from raylabel.config import Compute
 from raylabel.errors import AnswersError, RaylabelError, UnknownName, WorkerLost
-from raylabel.runtime import IN_FLIGHT, Kept, call, cause_of, fold, map_tasks, shuffle
+from raylabel.runtime import IN_FLIGHT, Kept, call, call_with_models, cause_of, fold, map_tasks, shuffle
 
 # Functions are made inside tests: workers do not import test modules.
 
@@ -233,6 +233,17 @@ def test_shuffle(num_buckets):
 
 def test_shuffle_of_nothing():
     assert list(shuffle(lambda item: [1, 2], [], lambda *values: values, num_buckets=2)) == [(), ()]
+
+
+def test_what_wants_the_models_shares_a_process():
+    def refuse():
+        raise AnswersError("nothing there")
+
+    first, again = call_with_models(os.getpid), call_with_models(os.getpid)
+    assert first == again != os.getpid()
+    with pytest.raises(AnswersError, match="nothing there"):
+        call_with_models(refuse)
+    assert call_with_models(os.getpid) == first
 
 
 def test_kept_keeps_its_state():

@@ -110,7 +110,10 @@ def test_classes_are_at_least_two_and_distinct(campaign, classes, message):
         ("acceptance.max_error=1.0", "'acceptance.max_error': input should be less than 1, got 1.0"),
         ("acceptance.max_error=nan", "'acceptance.max_error': input should be less than 1, got nan"),
         ("pool.quarantine_limit=1.5", "'pool.quarantine_limit': input should be less than or equal to 1, got 1.5"),
-        ("pool.format=tar", "'pool.format': input should be 'auto', 'parquet' or 'folder', got 'tar'"),
+        (
+            "pool.format=tar",
+            "'pool.format': input should be 'auto', 'parquet', 'folder', 'webdataset' or 'list', got 'tar'",
+        ),
         ("seed=-1", "'seed': input should be greater than or equal to 0, got -1"),
         ("budget.rounds=many", "'budget.rounds': input should be a valid integer"),
         (

@@ -237,6 +237,18 @@ def test_a_store_is_listed_page_by_page(s3_prefix, s3_server):
     assert len(asked) == 2 and asked[1] is not None
 
 
+def test_a_store_that_does_not_sort_its_keys_is_refused(s3_prefix):
+    filesystem, root = open_filesystem(s3_prefix)
+    filesystem.pipe({f"{root}/{name}": b"x" for name in ("a.jpg", "b.jpg")})
+    real = filesystem.call_s3
+    filesystem.call_s3 = lambda *args, **options: {"Contents": real(*args, **options)["Contents"][::-1]}
+    try:
+        with pytest.raises(PoolError, match=r"the store lists 'a\.jpg' out of order; copy the pool to one that sorts"):
+            list(list_pool(Pool(path=s3_prefix, format="folder"))[1])
+    finally:
+        del filesystem.call_s3
+
+
 def test_keys_that_no_folder_could_hold_are_listed_in_s3(s3_prefix):
     filesystem, root = open_filesystem(s3_prefix)
     for key in ("a//b.jpg", "c/", "d/e.jpg", "d", "x/.git/f.jpg"):

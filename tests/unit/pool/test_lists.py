@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import tracemalloc
 from dataclasses import replace
 
 import pyarrow as pa
@@ -10,7 +11,8 @@ from raylabel import schema
 from raylabel.config import Pool
 from raylabel.errors import PoolError
 from raylabel.pool import Item, Plan, Want, fetch, plan, plan_pool, read_shard
-from raylabel.pool.lists import locate
+from raylabel.pool.listing import list_pool
+from raylabel.pool.lists import CutList, locate
 from raylabel.workspace import read_part
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -169,6 +171,21 @@ def test_labels_are_names_or_indices(folder, workspace):
     found = plan_pool(pool, workspace, labels_needed=True)
     named = fetch(found, range(5), pool=pool, store=workspace, want=Want(image=False, label=True))
     assert [(item.id, item.label) for item in named] == [("a", "cat"), ("b", 3), ("c", None), ("d", None), ("e", None)]
+
+
+def test_a_list_is_streamed(folder, workspace):
+    """Eight times as many rows want no more memory."""
+    peaks = []
+    for count in (4_000, 32_000):
+        folder.put("a.csv", b"uri\n" + b"".join(b"images/%08d.jpg\n" % number for number in range(count)))
+        pool = Pool(path=f"{folder.root}/a.csv")
+        _, (found,) = list_pool(pool)
+        tracemalloc.start()
+        shards = CutList(folder.root, pool, workspace, labels_needed=False, rows_per_shard=1_000)(found)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert [shard.rows for shard in shards] == [1_000] * (count // 1_000)
+    assert peaks[1] < 1.5 * peaks[0]
 
 
 def test_csv_as_spreadsheets_write_it(folder, workspace):

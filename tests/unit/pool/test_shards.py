@@ -11,6 +11,7 @@ from raylabel.workspace import Part
 ONE = Shard(index=0, path="a.parquet", first_row=0, rows=3, etag="e1", row_groups=(0, 2))
 TWO = Shard(index=1, path="a.parquet", first_row=3, rows=4, etag="e1", row_groups=(2, 3), first_file_row=3)
 THREE = Shard(index=2, path="b/0.jpg", first_row=7, rows=2, listing=Part("pool/listing-0.parquet", 2, "0f"))
+FOUR = Shard(3, "c.tar", 9, 3, "e2", first_file_row=4_096, listing=Part("pool/samples-0.parquet", 3, "1f"))
 PLAN = Plan("/pool", "parquet", "id", (ONE, TWO, THREE), (("c.parquet", "empty", "holds no rows"),))
 
 
@@ -49,6 +50,11 @@ def test_a_plan_survives_json():
     assert json.dumps(back.to_json()) == text
 
 
+def test_a_tars_or_lists_plan_survives_json():
+    plan = Plan("s3://bucket/pool", "webdataset", None, (FOUR,), (("d.tar", "unreadable", "cut"),))
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
 def test_a_shard_survives_json():
     for shard in PLAN.shards:
         entry = json.loads(json.dumps(PLAN.to_json()))["shards"][shard.index]
@@ -59,6 +65,7 @@ def test_names_for_messages():
     assert ONE.name == "a.parquet[0:2]"
     assert TWO.name == "a.parquet[2:3]"
     assert THREE.name == "b/0.jpg (+1)"
+    assert FOUR.name == "c.tar, items 4096 to 4098"
 
 
 def test_an_unreadable_shard_travels_between_processes_whole():
