@@ -33,7 +33,7 @@ peers: $(DEV) $(DAFT)
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("raylabel needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing raylabel and what it needs into $(VENV) (about 6 GB, a few minutes the first time)"
+	@echo "installing raylabel and what it needs into $(VENV) (about 7.6 GB, a few minutes the first time)"
 	$(BIN)/python -m pip install $(PIP) --editable .
 	touch $@
 

@@ -25,6 +25,7 @@ start() {
         --dashboard-host 127.0.0.1 --dashboard-port "$dashboard" --disable-usage-stats \
         >"$state/head.log" 2>&1 &
     echo $! >"$state/pid"
+    echo "starting a head, and waiting until a first job has run on it: half a minute or so; its log is $state/head.log" >&2
     # The dashboard answers well before a job agent is there to take a job: ready is when one has run.
     export RAY_API_SERVER_ADDRESS="http://127.0.0.1:$dashboard"
     for _ in $(seq 40); do
@@ -32,23 +33,30 @@ start() {
             cat <<MESSAGE
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$state/token
 export RAY_API_SERVER_ADDRESS=$RAY_API_SERVER_ADDRESS
-# then: ray job submit --working-dir . -- python jobs/run.py campaign.toml --set compute.address=auto
+# then: ray job submit --working-dir jobs -- python run.py "\$PWD/campaign.toml" --set compute.address=auto
 MESSAGE
             return
         fi
         kill -0 "$(cat "$state/pid")" 2>/dev/null || { cat "$state/head.log" >&2; exit 1; }
         sleep 1
     done
+    echo "the head takes no jobs; is ray[default] installed (pip install -e '.[cluster]')? see $state/head.log and $state/probe.log" >&2
     stop
-    echo "the head takes no jobs; is ray[default] installed (pip install 'raylabel[cluster]')? see $state/head.log and $state/probe.log" >&2
     exit 1
 }
 
 stop() {
     [ -s "$state/pid" ] || { echo "nothing was started from here"; return; }
-    kill "$(cat "$state/pid")" 2>/dev/null || true
-    for _ in $(seq 60); do kill -0 "$(cat "$state/pid")" 2>/dev/null || break; sleep 0.5; done
-    rm -f "$state/pid"
+    local pid
+    pid="$(cat "$state/pid")"
+    kill "$pid" 2>/dev/null || true
+    echo "stopping the head (process $pid): Ray lets its work end for up to 30 s" >&2
+    for _ in $(seq 120); do
+        kill -0 "$pid" 2>/dev/null || { rm -f "$state/pid"; return; }
+        sleep 0.5
+    done
+    echo "the head (process $pid) is still there after 60 s; see $state/head.log, and stop it again or kill it" >&2
+    exit 1
 }
 
 case "${1:-}" in

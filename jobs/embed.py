@@ -1,6 +1,6 @@
 """Embed a campaign's pool as a Ray job.
 
-`ray job submit --working-dir . -- python jobs/embed.py campaign.toml`.
+`ray job submit --working-dir jobs -- python embed.py "$PWD/campaign.toml"`.
 """
 
 import sys

@@ -1,6 +1,7 @@
-"""Run a whole campaign as a Ray job: `ray job submit --working-dir . -- python jobs/run.py campaign.toml`.
+"""Run a whole campaign as a Ray job.
 
-Waits for people with `--set labeling.wait=poll`; exit codes are those of `raylabel run`.
+`ray job submit --working-dir jobs -- python run.py "$PWD/campaign.toml"`. Waits for people with
+`--set labeling.wait=poll`; exit codes are those of `raylabel run`.
 """
 
 import sys

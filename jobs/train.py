@@ -1,6 +1,6 @@
 """Fit the due round's model as a Ray job.
 
-`ray job submit --working-dir . -- python jobs/train.py campaign.toml`.
+`ray job submit --working-dir jobs -- python train.py "$PWD/campaign.toml"`.
 """
 
 import sys

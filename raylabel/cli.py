@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from rich.console import Console
 import raylabel
 from raylabel.config import Config
 from raylabel.errors import QuarantineOverLimit, RaylabelError
+from raylabel.progress import counted
 from raylabel.toml import load
 
 app = typer.Typer(
@@ -34,27 +37,60 @@ Sets = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VA
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON object.")]
 
 
-class Stopped(BaseException):
-    """A signal asked the run to stop; what was committed stays."""
+class Stopped(KeyboardInterrupt):
+    """A signal asked the run to stop; what was committed stays. Ray hands on no other exception from a handler."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}; run the same command again to go on")
-        self.exit_code = 128 + number
+
+class _Signals:
+    """The handler of SIGINT and SIGTERM: the first one stops the run, another one while it ends leaves at once.
+
+    Engines may swallow the exception, or turn it into one of their own: what counts is `first`.
+    """
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        self._told = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.first is not None:
+            os._exit(self.tell())
+        self.first = signal.Signals(number)
+        raise Stopped
+
+    def tell(self) -> int:
+        """Say, once, what stopped the run; returns the exit code."""
+        assert self.first is not None, "told of a signal that came"
+        if not self._told:
+            self._told = True
+            _complain(f"stopped by {self.first.name}; run the same command again to go on")
+        return 128 + self.first
+
+    def end(self) -> None:
+        """Let signals have their usual effect: what is left is the interpreter's own end."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def main() -> None:
-    """Run a verb and turn every raylabel error into one message and its exit code."""
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    """Run a verb and turn every raylabel error, and every signal, into one message and its exit code."""
+    signals = _Signals()
     try:
         app(standalone_mode=True)
-    except (RaylabelError, Stopped) as error:
-        print(f"raylabel: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(error.exit_code)
+    except BaseException as error:
+        if signals.first is not None:
+            sys.exit(signals.tell())
+        if isinstance(error, RaylabelError):
+            _complain(str(error))
+            sys.exit(error.exit_code)
+        raise
+    finally:
+        signals.end()
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number)
+def _complain(text: str) -> None:
+    print(f"raylabel: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @app.callback(invoke_without_command=True)
@@ -78,9 +114,20 @@ def demo(
     _print(run_demo(folder), as_json=as_json, text=lambda report: report["demo"]["sentence"])
 
 
+def _new_file(target: Path) -> Path:
+    from raylabel.template import check_new
+
+    check_new(target)
+    return target
+
+
 @app.command()
 def init(
-    target: Annotated[Path, typer.Argument(metavar="CAMPAIGN.TOML", help="The file to write.")],
+    target: Annotated[
+        Path,
+        # Eager: a file that is there is refused before the questions are asked.
+        typer.Argument(metavar="CAMPAIGN.TOML", help="The file to write.", is_eager=True, callback=_new_file),
+    ],
     pool: Annotated[
         str, typer.Option(prompt="Where are the images (folder, Parquet, tars or list of URIs; local or s3://)?")
     ],
@@ -94,7 +141,7 @@ def init(
     from raylabel.template import write_config
 
     write_config(target, pool=pool, classes=classes, workspace=workspace)
-    typer.echo(f"{target} written; read it through, then: raylabel run {target}")
+    typer.echo(f"{target} written; read it through, then: {_command('run', target)}")
 
 
 @app.command()
@@ -106,10 +153,16 @@ def doctor(
 
     Example: raylabel doctor s3://bucket/runs
     """
-    from raylabel.doctor import examine
+    from raylabel.doctor import examine, try_store
+    from raylabel.workspace import Store
 
-    facts = examine(store)
-    _print(facts, as_json=as_json, text=lambda found: "\n".join(f"{name:22} {value}" for name, value in found.items()))
+    facts = examine()
+    try:
+        if store:
+            try_store(Store(store))
+            facts["store"] = f"{store}: reachable, create-only writes hold"
+    finally:
+        _print(facts, as_json=as_json, text=lambda _: "\n".join(f"{name:22} {value}" for name, value in facts.items()))
 
 
 @app.command()
@@ -137,7 +190,7 @@ def _stage(name: str, summary: str) -> None:
     def stage(config: ConfigPath, sets: Sets = None) -> None:
         settings = load(config, overrides=sets or [])
         raylabel.run(settings, until=name)
-        typer.echo(f"{name}: done; see `raylabel status {config}`")
+        typer.echo(f"{name}: done; see: {_command('status', config, sets=sets)}")
 
     stage.__doc__ = (
         f"{summary}\n\nWhatever must come before it is done first.\n\nExample: raylabel {name} campaign.toml"
@@ -199,10 +252,10 @@ def export(
             facts["round"], facts["num_rows"] = export_shortlist(campaign, find_plan(campaign), target)
     except OSError as error:
         raise RaylabelError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
-    said = f"{facts['num_rows']:,} labels in {target}"
+    said = f"{counted(facts['num_rows'], 'label')} in {target}"
     if what == "shortlist":
-        said = f"round {facts['round']}: {facts['num_rows']:,} questions in {target}; fill in the label column, then: "
-        said += f"raylabel import {config} {target}"
+        said = f"round {facts['round']}: {counted(facts['num_rows'], 'question')} in {target}; fill in the label "
+        said += f"column, then: {_command('import', config, target, sets=sets)}"
     _print(facts, as_json=as_json, text=lambda _: said)
 
 
@@ -223,7 +276,8 @@ def import_(
 
     campaign = find_campaign(load(config, overrides=sets or []))
     count, new, still_open = import_answers(campaign, source, find_audit(campaign))
-    said = f"{count:,} answers in {source}, {new:,} of them new; {still_open:,} rows still without an answer"
+    said = f"{counted(count, 'answer')} in {source}, {new:,} of them new; "
+    said += f"{counted(still_open, 'row')} still without an answer"
     facts = {"file": str(source), "num_answers": count, "num_new": new, "num_open": still_open}
     _print(facts, as_json=as_json, text=lambda _: said)
 
@@ -269,6 +323,12 @@ def _check_quarantine(config: Config, pool: dict[str, Any]) -> None:
             f"not be read (pool.quarantine_limit allows {limit:.1%} of the items and no file); "
             f"see the quarantine folder of {config.workspace}"
         )
+
+
+def _command(verb: str, *paths: Path, sets: list[str] | None = None) -> str:
+    """A next command as the shell takes it, with the user's own settings."""
+    options = (part for item in sets or [] for part in ("--set", item))
+    return shlex.join(["raylabel", verb, *map(str, paths), *options])
 
 
 def _print(facts: dict[str, Any], *, as_json: bool, text: Any) -> None:

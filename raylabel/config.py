@@ -188,9 +188,13 @@ class Config(_Section):
             raise ValueError(f"training.finetune_at: round {beyond[0]} of {self.budget.rounds} (numbered from 0)")
         return self
 
+    def num_looks(self) -> int:
+        """How many looks at the audit there may be, all together."""
+        return self.budget.rounds if self.acceptance.looks == "every" else 1
+
     def alpha_per_look(self) -> float:
         """What one look at the audit may spend, so that all looks together spend alpha."""
-        return self.acceptance.alpha / (self.budget.rounds if self.acceptance.looks == "every" else 1)
+        return self.acceptance.alpha / self.num_looks()
 
     def round_sizes(self) -> list[int]:
         """Training answers asked for in each round: as even as can be, the first rounds take what is over."""

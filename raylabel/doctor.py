@@ -17,15 +17,8 @@ from raylabel.workspace import Store
 _PACKAGES = ("ray", "torch", "torchvision", "pyarrow", "s3fs", "faiss-gpu", "faiss-cpu", "scikit-learn")
 
 
-def examine(place: str) -> dict[str, Any]:
-    """Facts about this machine, by name.
-
-    Args:
-        place: a folder or s3:// prefix to try; "" for none.
-
-    Raises:
-        StorageError: the place cannot be written, or does not keep its create-only promise.
-    """
+def examine() -> dict[str, Any]:
+    """Facts about this machine, by name."""
     facts: dict[str, Any] = {"raylabel": version("raylabel"), "python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -39,9 +32,6 @@ def examine(place: str) -> dict[str, Any]:
         facts["torch_sees"] = runtime.call(devices)
         choice = choose_arithmetic(Backbone(weights="none"), Compute())
         facts["arithmetic"] = f"{choice.arithmetic.in_words()} ({choice.why}; {Backbone().name}); see [compute]"
-    if place:
-        try_store(Store(place))
-        facts["store"] = f"{place}: reachable, create-only writes hold"
     return facts
 
 
@@ -58,11 +48,16 @@ def try_store(store: Store) -> None:
     """Write, create twice, read and remove an object.
 
     Raises:
-        StorageError: the second create was not refused: two drivers could overwrite each other there.
+        StorageError: the place cannot be written, or the second create was not refused: two drivers could overwrite
+            each other there.
     """
     name = f"doctor-{uuid.uuid4().hex}"
     try:
-        if not store.create(name, b"first"):
+        is_new = store.create(name, b"first")
+    except StorageError as error:
+        raise StorageError(f"{store.root}: cannot be written ({error.__cause__}); {_remedy(store)}") from error
+    try:
+        if not is_new:
             raise StorageError(f"{store.root}: refuses to create new objects; check its rights")
         if store.create(name, b"second") or store.read(name) != b"first":
             raise StorageError(
@@ -71,3 +66,12 @@ def try_store(store: Store) -> None:
             )
     finally:
         store.remove(name)
+
+
+def _remedy(store: Store) -> str:
+    if store.is_local:
+        return "check the path and its rights"
+    return (
+        "check the name and the rights of the bucket, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and "
+        "AWS_ENDPOINT_URL where it is not Amazon's"
+    )

@@ -8,7 +8,7 @@ from raylabel import index, inference, labeling, training
 from raylabel.campaign import Campaign, folder
 from raylabel.errors import RaylabelError
 from raylabel.pool import Plan, plan_pool, quarantine_unreadable
-from raylabel.progress import say
+from raylabel.progress import counted, say
 from raylabel.reporting import accept, report, result
 from raylabel.workspace import Lease, Record
 
@@ -77,7 +77,8 @@ def plan_once(campaign: Campaign) -> Plan:
         oracle = campaign.config.labeling.labeler == "oracle"
         plan = plan_pool(campaign.config.pool, campaign.store, labels_needed=oracle)
         unreadable = f", {len(plan.unreadable)} unreadable" if plan.unreadable else ""
-        say(f"plan: {plan.num_rows:,} images in {len(plan.shards)} shards of {plan.root}{unreadable}")
+        found = f"{counted(plan.num_rows, 'image')} in {counted(len(plan.shards), 'shard')}"
+        say(f"plan: {found} of {plan.root}{unreadable}")
         return Record(facts=plan.to_json(), parts={"quarantine": quarantine_unreadable(plan, campaign.store)})
 
     return Plan.from_json(campaign.records.once("pool/plan-0000", make).facts)

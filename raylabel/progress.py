@@ -34,6 +34,11 @@ def say(text: str) -> None:
         _line({"said": text})
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, as in "1 shard" and "1,200 shards"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 @contextmanager
 def counting(label: str, *, total: int, unit: str = "images") -> Iterator[Show]:
     """Show how far a pass has come; the block gets a function that is told what is done in all."""

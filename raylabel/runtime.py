@@ -43,13 +43,13 @@ def session(compute: Compute) -> Iterator[None]:
         return
     _quiet()
     address = compute.address or os.environ.get("RAY_ADDRESS")
-    with _keeping_signals():
-        if address:
-            _connect(address)
-        else:
-            # "local": left out, Ray would join whatever cluster was started last on this machine.
-            ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
+        with _keeping_signals():
+            if address:
+                _connect(address)
+            else:
+                # "local": left out, Ray would join whatever cluster was started last on this machine.
+                ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         yield
     finally:
         ray.shutdown()
@@ -57,14 +57,24 @@ def session(compute: Compute) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _keeping_signals() -> Iterator[None]:
-    """Put this process's signal handlers back after Ray has installed its own, which abort on SIGTERM."""
+    """Put this process's signal handlers back after Ray has installed its own, which exit on SIGTERM.
+
+    A SIGTERM that comes meanwhile is handed to the handler that was there before.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    try:
+        yield
+    except SystemExit:  # nothing but Ray's own handler raises it while Ray starts
+        before = handlers[signal.SIGTERM]
+        if callable(before):
+            before(signal.SIGTERM, None)
+        raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _connect(address: str) -> None:

@@ -9,6 +9,7 @@ from raylabel.campaign import Campaign
 from raylabel.errors import RaylabelError
 from raylabel.labeling.answers import collect, consensus
 from raylabel.labeling.files import newest_shortlist
+from raylabel.progress import counted
 from raylabel.reporting.report import rounds_so_far
 from raylabel.workspace.lease import holder_of
 
@@ -57,8 +58,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     if facts["num_rows"] is None:
         return [f"{facts['workspace']}: the pool is not planned yet; `raylabel run` begins"]
     lines = [
-        f"{facts['num_rows']:,} images in {facts['num_shards']} shards; "
-        f"{len(facts['rounds'])} of at most {facts['num_rounds']} rounds done"
+        f"{counted(facts['num_rows'], 'image')} in {counted(facts['num_shards'], 'shard')}; "
+        f"{len(facts['rounds'])} of at most {counted(facts['num_rounds'], 'round')} done"
     ]
     if questions := facts["questions"]:
         lines.append(f"round {questions['round']}: {questions['missing']} of {questions['asked']} answers are missing")

@@ -26,14 +26,17 @@ def write_config(target: Path, *, pool: str, classes: str, workspace: str) -> No
     Raises:
         ConfigError: the file exists, or the answers make no campaign.
     """
-    if target.exists():
-        raise ConfigError(f"{target}: is there already; remove it or choose another name")
+    check_new(target)
     names = [name.strip() for name in classes.split(",") if name.strip()]
     tree = {"workspace": workspace, "classes": names, "pool": {"path": pool}}
     parse(tree, where="init", folder=target.resolve().parent)
     config = Config.model_validate(tree)
     sections = [name for name, value in config if isinstance(value, BaseModel)]
-    lines = ["# A raylabel campaign. Settings with their defaults are commented out.", ""]
+    lines = [
+        "# A raylabel campaign. Settings with their defaults are commented out.",
+        "# The defaults are meant for some thousand images and more; for fewer lower [budget], or raise max_error.",
+        "",
+    ]
     lines += _settings(config, {name for name, _ in config} - set(sections), given={"workspace", "classes"})
     for name in sections:
         section = getattr(config, name)
@@ -44,6 +47,16 @@ def write_config(target: Path, *, pool: str, classes: str, workspace: str) -> No
             file.write("\n".join(lines) + "\n")
     except OSError as error:
         raise ConfigError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def check_new(target: Path) -> None:
+    """Refuse a file that is there: a config is never overwritten.
+
+    Raises:
+        ConfigError: the file exists.
+    """
+    if target.exists():
+        raise ConfigError(f"{target}: is there already; remove it or choose another name")
 
 
 def _settings(model: BaseModel, names: set[str], *, given: set[str]) -> list[str]:

@@ -19,6 +19,9 @@ from raylabel.errors import ConfigError
 
 ENV_PREFIX = "RAYLABEL__"
 
+Source = tuple[tuple[str, ...], str]
+"""The keys of a setting, and what set it, as errors name it."""
+
 
 def load(path: str | Path, *, overrides: Sequence[str] = ()) -> Config:
     """Read one campaign TOML.
@@ -41,19 +44,30 @@ def load(path: str | Path, *, overrides: Sequence[str] = ()) -> Config:
         tree: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
+    sources: list[Source] = []
     for name, value in sorted(os.environ.items()):
         if name.startswith(ENV_PREFIX):
-            _put(tree, name.removeprefix(ENV_PREFIX).lower().split("__"), value, where=name)
+            keys = name.removeprefix(ENV_PREFIX).lower().split("__")
+            _put(tree, keys, value, where=name)
+            sources.append((tuple(keys), name))
     for item in overrides:
         key, found, value = item.partition("=")
         if not found:
             raise ConfigError(f"--set {item}: expected section.key=value")
-        _put(tree, key.strip().split("."), value, where=f"--set {item}")
-    return parse(tree, where=str(path), folder=path.resolve().parent)
+        keys = key.strip().split(".")
+        _put(tree, keys, value, where=f"--set {item}")
+        sources.append((tuple(keys), f"--set {item}"))
+    return parse(tree, where=str(path), folder=path.resolve().parent, sources=sources)
 
 
-def parse(tree: Mapping[str, Any], *, where: str, folder: Path) -> Config:
-    """Check a tree of settings; `where` names its source in errors, `folder` anchors relative paths.
+def parse(tree: Mapping[str, Any], *, where: str, folder: Path, sources: Sequence[Source] = ()) -> Config:
+    """Check a tree of settings.
+
+    Args:
+        tree: the settings.
+        where: names their source in errors.
+        folder: anchors relative paths.
+        sources: of single settings, where it is another one; later ones win.
 
     Raises:
         ConfigError: one line for each key or value that is wrong.
@@ -61,25 +75,44 @@ def parse(tree: Mapping[str, Any], *, where: str, folder: Path) -> Config:
     try:
         config = Config.model_validate(dict(tree))
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{where}: {_explain(dict(e))}" for e in error.errors())) from None
+        lines = (f"{_source(e['loc'], sources) or where}: {_explain(dict(e))}" for e in error.errors())
+        raise ConfigError("\n".join(lines)) from None
+    return Config.model_validate(_anchored(config, folder, where=where))
+
+
+def _source(loc: tuple[int | str, ...], sources: Sequence[Source]) -> str:
+    """Where the wrong key or value at `loc` was set last, if not in the file; "" if there, or for several together."""
+    for keys, source in reversed(sources):
+        num = min(len(keys), len(loc))
+        if num and keys[:num] == loc[:num]:
+            return source
+    return ""
+
+
+def _anchored(config: Config, folder: Path, *, where: str) -> dict[str, Any]:
+    """The settings with relative local paths taken from a folder."""
     resolved = config.model_dump()
-    resolved["workspace"] = _anchor(config.workspace, folder)
-    resolved["pool"]["path"] = _anchor(config.pool.path, folder)
-    if "." in config.backbone.weights:
-        resolved["backbone"]["weights"] = _anchor(config.backbone.weights, folder)
     source, colon, function = config.backbone.name.partition(":")
+    paths = {("workspace",): config.workspace, ("pool", "path"): config.pool.path}
+    if "." in config.backbone.weights:
+        paths["backbone", "weights"] = config.backbone.weights
     if colon and source.endswith(".py"):
-        resolved["backbone"]["name"] = f"{_anchor(source, folder)}:{function}"
-    return Config.model_validate(resolved)
-
-
-def _anchor(path: str, folder: Path) -> str:
-    if "working_dir_files" in folder.parts and "://" not in path and not Path(path).expanduser().is_absolute():
+        paths["backbone", "name"] = source
+    relative = []
+    for keys, path in paths.items():
+        if "://" in path:
+            continue
+        local = Path(path).expanduser()
+        if not local.is_absolute():
+            relative.append(f"{'.'.join(keys)} = {path!r}")
+        section = resolved if len(keys) == 1 else resolved[keys[0]]
+        section[keys[-1]] = str((folder / local).resolve()) + (f":{function}" if keys == ("backbone", "name") else "")
+    if relative and "working_dir_files" in folder.parts:
         raise ConfigError(
-            f"{path}: is relative to Ray's throw-away copy of the working directory; "
-            "give a submitted job absolute paths or s3:// URIs"
+            f"{where}: a submitted job runs in a throw-away copy of the folder, and these start from it: "
+            f"{', '.join(relative)}; name the TOML itself by its absolute path, or give absolute paths or s3:// URIs"
         )
-    return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
+    return resolved
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: str, *, where: str) -> None:

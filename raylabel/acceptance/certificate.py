@@ -97,8 +97,13 @@ class Certificate:
             return None
         return min(1.0, self.max_error * self.num_pool / self.num_auto)
 
-    def sentence(self) -> str:
-        """Say the certificate in plain English."""
+    def sentence(self, *, num_looks: int = 1) -> str:
+        """Say the certificate in plain English.
+
+        Args:
+            num_looks: how many certificates may be tried for in all, each at this `alpha`; with several the sentence
+                also says the confidence that all of them have together.
+        """
         if self.promise == "auto":
             which = "labels" if self.num_auto is None else f"{self.num_auto:,} labels"
             claim = f"at most {_percent(self.max_error)} of the {which} accepted at confidence"
@@ -111,8 +116,8 @@ class Certificate:
                 rounded_up = math.ceil(self.auto_bound * 10_000) / 10_000
                 claim += f", and so at most {_percent(rounded_up)} of its {self.num_auto:,} auto-labels"
         return (
-            f"With confidence {_percent(1 - self.alpha)}, {claim}. Evidence: {self.num_wrong:,} wrong among the"
-            f" {self.num_audited:,} audited items that pass ({self.method}). Wrong means: differs from the"
+            f"With confidence {_confidence(self.alpha, num_looks)}, {claim}. Evidence: {self.num_wrong:,} wrong among"
+            f" the {self.num_audited:,} audited items that pass ({self.method}). Wrong means: differs from the"
             " consensus of the audit."
         )
 
@@ -168,8 +173,12 @@ class Withheld:
         if self.num_needed is not None and self.num_needed <= self.num_audited:
             raise ValueError(f"num_needed: got {self.num_needed}, expected more than {self.num_audited}")
 
-    def sentence(self) -> str:
-        """Say in plain English what was not certified, why, and what would help."""
+    def sentence(self, *, num_looks: int = 1) -> str:
+        """Say in plain English what was not certified, why, and what would help.
+
+        Args:
+            num_looks: as in `Certificate.sentence`.
+        """
         which = "auto-labels are" if self.promise == "auto" else "whole result is"
         asked = f"that at most {_percent(self.max_error)} of the {which} wrong"
         help_ = (
@@ -177,7 +186,7 @@ class Withheld:
             if self.num_needed is None
             else f"About {self.num_needed:,} audit answers in all would probably do."
         )
-        return f"No certificate {asked} (confidence {_percent(1 - self.alpha)}): {self.reason}. {help_}"
+        return f"No certificate {asked} (confidence {_confidence(self.alpha, num_looks)}): {self.reason}. {help_}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -199,6 +208,12 @@ def _check_names(cls: type[Certificate] | type[Withheld], values: Mapping[str, A
     if set(values) != expected:
         missing, unknown = sorted(expected - set(values)), sorted(set(values) - expected)
         raise ValueError(f"{cls.__name__}: got missing {missing} and unknown {unknown}, expected every field once")
+
+
+def _confidence(alpha: float, num_looks: int) -> str:
+    if num_looks == 1:
+        return _percent(1 - alpha)
+    return f"{_percent(1 - alpha)} at this look, {_percent(1 - num_looks * alpha)} over all {num_looks} looks together"
 
 
 def _percent(fraction: float) -> str:

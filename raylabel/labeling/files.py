@@ -9,8 +9,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from PIL import Image
 
 from raylabel import schema
 from raylabel.campaign import Campaign, folder
-from raylabel.errors import AnswersError, PoolError, RaylabelError, UnknownName
+from raylabel.errors import AnswersError, ConfigError, PoolError, RaylabelError
 from raylabel.labeling.answers import Answer, append, collect, consensus, index_of
+from raylabel.labeling.sheet import read_sheet, said_in, text_of
 from raylabel.labeling.shortlist import Rows
 from raylabel.pool import Plan, ShardUnreadable, Want
 from raylabel.pool.read import fetch_from
+from raylabel.progress import counted
 from raylabel.workspace import read_parts
 
 COLUMNS = ("id", "image", "label", "kind", "annotator", "comment")
@@ -47,23 +49,28 @@ def export_shortlist(campaign: Campaign, plan: Plan, target: Path) -> tuple[int,
     """Write the newest round's unanswered items to a .csv or .jsonl file, in shortlist order.
 
     Images of a folder pool are named by path or URI; those of a Parquet pool are written beside the file, as
-    JPEGs of at most 512 pixels a side.
+    JPEGs of at most 512 pixels a side whose names begin with the round. A sheet that is there is written over once
+    all of its answers are imported.
 
     Returns:
         The round and how many items were written.
 
     Raises:
-        RaylabelError: no round has asked yet, or the file cannot be written.
+        RaylabelError: no round has asked yet.
+        ConfigError: the name ends in something else, or its folder is not there.
+        AnswersError: the file is there and holds answers that were not imported, or is no sheet.
         PoolError: a picture can no longer be read.
     """
     if target.suffix not in (".csv", ".jsonl"):
-        raise RaylabelError(f"{target}: expected a name that ends in .csv or .jsonl")
+        raise ConfigError(f"{target}: expected a name that ends in .csv or .jsonl")
     if not target.parent.is_dir():
-        raise RaylabelError(f"{target}: there is no folder {target.parent}; make it or choose another")
+        raise ConfigError(f"{target}: there is no folder {target.parent}; make it or choose another")
     number, items = newest_shortlist(campaign)
+    if target.exists():
+        _check_imported(campaign, target, number)
     answered = consensus(collect(campaign, number), campaign.config.classes)
     items = [item for item in items if item["id"] not in answered]
-    images = _images(campaign, plan, items, target)
+    images = _images(campaign, plan, number, items, target)
     rows = [dict.fromkeys(COLUMNS, "") | {"id": i["id"], "image": images[i["row"]]} for i in items]
     with target.open("w", encoding="utf-8", newline="") as file:
         if target.suffix == ".csv":
@@ -75,7 +82,27 @@ def export_shortlist(campaign: Campaign, plan: Plan, target: Path) -> tuple[int,
     return number, len(rows)
 
 
-def _images(campaign: Campaign, plan: Plan, items: list[dict[str, Any]], target: Path) -> dict[int, str]:
+def _check_imported(campaign: Campaign, sheet: Path, newest: int) -> None:
+    """Refuse a sheet with answers that no round up to the newest one has taken."""
+    taken = {
+        (answer["id"], answer["annotator"], answer["kind"], answer["label"] or "")
+        for number in range(newest + 1)
+        for answer in collect(campaign, number).to_pylist()
+    }
+    try:
+        filled = [
+            (text_of(row.get("id")), text_of(row.get("annotator")), *said_in(row)) for _, row in read_sheet(sheet)
+        ]
+    except AnswersError as error:
+        raise AnswersError(f"{error}. It is there and is no sheet to write over: choose another name") from error
+    if lost := sum(bool(row[2]) and row not in taken for row in filled):
+        raise AnswersError(
+            f"{sheet}: is there, and {counted(lost, 'answer')} in it would be lost; "
+            "bring them in with `raylabel import` first, or choose another name"
+        )
+
+
+def _images(campaign: Campaign, plan: Plan, number: int, items: list[dict[str, Any]], target: Path) -> dict[int, str]:
     if plan.kind == "folder":
         return {item["row"]: f"{plan.root}/{item['id']}" for item in items}
     place = target.with_suffix("").with_name(f"{target.stem}_images")
@@ -91,7 +118,7 @@ def _images(campaign: Campaign, plan: Plan, items: list[dict[str, Any]], target:
                 "restore the pool as it was planned"
             ) from error
         for found in items_there:
-            name = place / f"{position[found.row]:05d}.jpg"
+            name = place / f"r{number:02d}-{position[found.row]:05d}.jpg"
             _thumbnail(found.image, name)
             names[found.row] = str(name)
     return names
@@ -115,14 +142,34 @@ def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, 
         How many answers the file holds, how many were new, and how many rows were still open.
 
     Raises:
-        AnswersError: names the line and what is wrong with it.
+        AnswersError: the campaign asks nobody or is done; or names the line and what is wrong with it.
     """
+    try:
+        _check_open(campaign)
+        answers, num_open = _read(campaign, source, audit)
+    except AnswersError as error:
+        end = "" if str(error).endswith("?") else "."
+        raise AnswersError(f"{error}{end} Nothing of the file was taken") from error
+    return len(answers), append(campaign, answers), num_open
+
+
+def _check_open(campaign: Campaign) -> None:
+    root = campaign.store.root
+    if campaign.config.labeling.labeler == "oracle":
+        do = 'to ask people, set it to "files" in a workspace of its own'
+        raise AnswersError(f'{root}: labeling.labeler is "oracle", which answers from the pool; {do}')
+    if campaign.records.find("labels/labels") is not None:
+        raise AnswersError(f"{root}: the campaign is done; to ask again, begin another workspace")
+
+
+def _read(campaign: Campaign, source: Path, audit: Rows) -> tuple[list[Answer], int]:
+    """The answers of a file, and how many of its rows are still open."""
     asked = _asked(campaign, audit)
     index = {name: position for position, name in enumerate(campaign.config.classes)}
     answers: list[Answer] = []
     seen: dict[tuple[str, ...], tuple[int, tuple[str, ...]]] = {}
     num_open = 0
-    for line, row in _rows(source):
+    for line, row in read_sheet(source):
         where = f"{source}, line {line}"
         answer = _answer(row, asked, index, where=where)
         if answer is None:
@@ -130,7 +177,7 @@ def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, 
             continue
         _check_against(seen, answer, line, where=where)
         answers.append(answer)
-    return len(answers), append(campaign, answers), num_open
+    return answers, num_open
 
 
 def _check_against(
@@ -142,14 +189,14 @@ def _check_against(
     if before != (said,) and answer.kind != "retract":
         raise AnswersError(
             f"{where}: {answer.annotator or 'the annotator'} says {said!r} of {answer.id}, but {before[0]!r} on "
-            f"line {earlier}; keep one of them. Nothing of the file was taken"
+            f"line {earlier}; keep one of them"
         )
     whole = (answer.id, answer.annotator, said)
     earlier, before = seen.setdefault((answer.key(),), (line, whole))
     if before != whole:
         raise AnswersError(
             f"{where}: answer_id {answer.answer_id!r} is that of line {earlier}, which says something else; every "
-            "answer needs an id of its own. Nothing of the file was taken"
+            "answer needs an id of its own"
         )
 
 
@@ -168,39 +215,31 @@ def _asked(campaign: Campaign, audit: Rows) -> dict[str, tuple[int, str]]:
 def _answer(
     row: dict[str, Any], asked: dict[str, tuple[int, str]], index: dict[str, int], *, where: str
 ) -> Answer | None:
-    name, label = _text(row.get("id")), _text(row.get("label")).strip()
-    kind = _text(row.get("kind")).strip() or ("label" if label else "")
+    name, (kind, label) = text_of(row.get("id")), said_in(row)
     if name not in asked:
-        near = UnknownName("id", name, asked) if len(asked) < 10_000 else f"unknown id {name!r}"
-        raise AnswersError(f"{where}: {near}: no round has asked about it. Nothing of the file was taken")
+        near = get_close_matches(name, asked, n=1, cutoff=0.5) if len(asked) < 10_000 else ()
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise AnswersError(f"{where}: unknown id {name!r}: no round has asked about it{hint}")
     if not kind:
         return None
     if kind not in schema.ANSWER_KINDS:
-        raise AnswersError(f"{where}: {UnknownName('kind', kind, schema.ANSWER_KINDS)}")
+        raise AnswersError(f"{where}: unknown kind {kind!r}: expected one of {', '.join(schema.ANSWER_KINDS)}")
     if kind == "label":
-        try:
-            index_of(label, index, where=where)
-        except AnswersError as error:
-            raise AnswersError(f"{error}. Nothing of the file was taken") from None
+        index_of(label, index, where=where)
     number, purpose = asked[name]
     return Answer(
         id=name,
         kind=kind,  # type: ignore[arg-type]  # checked against schema.ANSWER_KINDS above
-        label=label if kind == "label" else None,
-        annotator=_text(row.get("annotator")),
+        label=label or None,
+        annotator=text_of(row.get("annotator")),
         answered_at=_time(row.get("answered_at"), where=where),
         round=number,
         purpose=purpose,
         source="file",
-        seconds=_seconds(_text(row.get("seconds")), where=where),
-        comment=_text(row.get("comment")) or None,
-        answer_id=_text(row.get("answer_id")),
+        seconds=_seconds(text_of(row.get("seconds")), where=where),
+        comment=text_of(row.get("comment")) or None,
+        answer_id=text_of(row.get("answer_id")),
     )
-
-
-def _text(value: Any) -> str:
-    """A field as its text; JSON's 0 is a text, null is none."""
-    return "" if value is None else str(value)
 
 
 def _seconds(text: str, *, where: str) -> float | None:
@@ -211,7 +250,7 @@ def _seconds(text: str, *, where: str) -> float | None:
     except ValueError:
         found = math.nan
     if not 0 <= found < math.inf:
-        raise AnswersError(f"{where}: seconds {text!r} is no number of seconds. Nothing of the file was taken")
+        raise AnswersError(f"{where}: seconds {text!r} is no number of seconds")
     return found
 
 
@@ -223,34 +262,3 @@ def _time(text: Any, *, where: str) -> datetime:
     except ValueError:
         raise AnswersError(f"{where}: answered_at {text!r} is no ISO 8601 time") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _rows(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line numbers and rows of a .csv or .jsonl file; a byte-order mark is passed over."""
-    if source.suffix not in (".csv", ".jsonl"):
-        raise AnswersError(f"{source}: expected a .csv or .jsonl file")
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
-            if source.suffix == ".csv":
-                reader = csv.DictReader(file, strict=True)
-                missing = {"id", "label"} - set(reader.fieldnames or ())
-                if missing:
-                    raise AnswersError(f"{source}, line 1: has no column {sorted(missing)[0]!r}")
-                for row in reader:
-                    if None in row.values():
-                        raise AnswersError(f"{source}, line {reader.line_num}: too few columns; is the file cut off?")
-                    yield reader.line_num, row
-            else:
-                for line, text in enumerate(file, start=1):
-                    found = json.loads(text)
-                    if not isinstance(found, dict):
-                        raise AnswersError(f"{source}, line {line}: expected an object with id and label")
-                    yield line, found
-    except csv.Error as error:
-        raise AnswersError(
-            f"{source}, line {reader.reader.line_num}: no CSV ({error}). Nothing of the file was taken"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnswersError(f"{source}: cannot be read ({error}); save it as UTF-8 CSV or JSONL") from error
-    except json.JSONDecodeError as error:
-        raise AnswersError(f"{source}, line {line}: no JSON ({error.msg}). Nothing of the file was taken") from error

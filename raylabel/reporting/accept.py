@@ -91,7 +91,7 @@ def _accept(
         human = answered.column("row").to_numpy()
         counted = runtime.fold(_Count(campaign, human), predictions.parts, ConfidenceHistogram.merge)
         verdict = certify(view.confidence, view.correct, pool=counted, **asked)
-        sentence = verdict.sentence()
+        sentence = verdict.sentence(num_looks=campaign.config.num_looks())
     say(f"round {number} · accept: {sentence}")
     facts = {
         "verdict": "certificate" if isinstance(verdict, Certificate) else "withheld",

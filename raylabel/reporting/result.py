@@ -16,7 +16,7 @@ from pyarrow import csv
 from raylabel import runtime, schema
 from raylabel.acceptance import Certificate, MonotoneCalibration
 from raylabel.campaign import Campaign, Pieces, folder
-from raylabel.errors import RaylabelError
+from raylabel.errors import ConfigError, RaylabelError
 from raylabel.reporting.accept import verdict_of, view_audit
 from raylabel.workspace import Part, Record, read_part, write_part
 
@@ -119,14 +119,17 @@ def export_labels(campaign: Campaign, target: Path) -> int:
         How many labels were written.
 
     Raises:
-        RaylabelError: the campaign has no result yet, the name ends in something else, or its folder is not there.
+        ConfigError: the name ends in something else, or its folder is not there.
+        RaylabelError: the campaign has no result yet.
     """
+    if target.suffix not in (".parquet", ".csv", ".jsonl"):
+        raise ConfigError(f"{target}: expected a name that ends in .parquet, .csv or .jsonl")
+    if not target.parent.is_dir():
+        raise ConfigError(f"{target}: there is no folder {target.parent}; make it or choose another")
     record = campaign.records.find("labels/labels")
     if record is None:
         raise RaylabelError(f"{campaign.store.root}: no result yet; `raylabel run` goes on to it")
     tables = (read_part(campaign.store, part) for part in record.parts["labels"])
-    if not target.parent.is_dir():
-        raise RaylabelError(f"{target}: there is no folder {target.parent}; make it or choose another")
     if target.suffix == ".parquet":
         with pq.ParquetWriter(target, schema.LABELS, compression="zstd") as writer:
             for table in tables:
@@ -135,10 +138,8 @@ def export_labels(campaign: Campaign, target: Path) -> int:
         with csv.CSVWriter(target, schema.LABELS) as writer:
             for table in tables:
                 writer.write_table(table)
-    elif target.suffix == ".jsonl":
+    else:
         with target.open("w", encoding="utf-8") as file:
             for table in tables:
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
-    else:
-        raise RaylabelError(f"{target}: expected a name that ends in .parquet, .csv or .jsonl")
     return sum(part.rows for part in record.parts["labels"])

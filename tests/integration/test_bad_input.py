@@ -80,7 +80,17 @@ def test_unknown_key(tree: dict[str, Any], tmp_path: Path) -> None:
     toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
     done = invoke("run", toml, "--set", "budget.train_answer=5")
     assert done.returncode == 2
-    assert "unknown key 'budget.train_answer': did you mean 'train_answers'?" in done.stderr
+    assert done.stderr == (
+        "raylabel: --set budget.train_answer=5: unknown key 'budget.train_answer': did you mean 'train_answers'?\n"
+    )
+
+
+def test_init_over_a_file_asks_no_question(tmp_path: Path) -> None:
+    target = tmp_path / "campaign.toml"
+    target.write_text("mine")
+    done = invoke("init", target)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"raylabel: {target}: is there already; remove it or choose another name\n"
 
 
 def test_one_class(tree: dict[str, Any], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 These tests kill processes: they have a Ray cluster of their own, of two nodes.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from campaigns import raylabel, result_of, settings, write_toml
 
@@ -124,3 +126,45 @@ def test_signal(cluster: Any, cifar_slice: Path, data: Path, tmp_path: Path, nam
     assert "Traceback" not in out
     lease = json.loads(sorted((workspace / "driver.lease").iterdir())[-1].read_text())
     assert lease["released"] is True
+
+
+def stopped_by(process: "subprocess.Popen[str]", out: str, name: str) -> None:
+    """It ended by this signal and said so once, without a traceback."""
+    assert process.returncode == 128 + signal.Signals[name], out
+    assert out.count("raylabel: ") == 1
+    assert f"raylabel: stopped by {name}; run the same command again to go on\n" in out
+    assert "Traceback" not in out and "Exception ignored" not in out
+
+
+def start_until(running: str, config: Config, toml: Path) -> "subprocess.Popen[str]":
+    """Start a run on a Ray session of its own; returns once a process whose name begins so runs below it."""
+    process = start(write_toml(config, toml))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        driver = psutil.Process(process.pid)
+        while not any(child.name().startswith(running) for child in driver.children(recursive=True)):
+            time.sleep(0.01)
+    return process
+
+
+def test_signal_while_ray_starts(cifar_slice: Path, data: Path, tmp_path: Path) -> None:
+    """Ray's own handler is in place then; it would exit with another code, and silently."""
+    config = settings(str(cifar_slice), str(tmp_path / "workspace"), data)
+    process = start_until("gcs_server", config, tmp_path / "campaign.toml")
+    process.terminate()
+    out, _ = process.communicate(timeout=120)
+    stopped_by(process, out, "SIGTERM")
+    lease = json.loads((tmp_path / "workspace" / "driver.lease" / "000001.json").read_text())
+    assert lease["released"] is True
+
+
+def test_second_signal_while_the_first_one_ends_the_run(cifar_slice: Path, data: Path, tmp_path: Path) -> None:
+    """The run, which waits for its first task, leaves at once, with the code of the first signal."""
+    config = settings(str(cifar_slice), str(tmp_path / "workspace"), data)
+    process = start_until("ray::_", config, tmp_path / "campaign.toml")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=120)
+    assert time.monotonic() - began < 2  # ending Ray takes longer
+    stopped_by(process, out, "SIGINT")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def test_a_whole_campaign(campaign: tuple[Path, dict[str, str]], tmp_path: Path)
     first = invoke("run", toml)
     assert first.returncode == 10, first.stderr
     assert "round 0 waits for 260 of 260 answers" in first.stderr
-    assert invoke("export", toml, sheet).returncode == 0
+    exported = invoke("export", toml, sheet)
+    assert exported.stdout.endswith(f"then: raylabel import {toml} {sheet}\n")
     header = sheet.read_text().splitlines()[0]
     assert header == "id,image,label,kind,annotator,comment"
     with sheet.open(newline="") as file:
@@ -71,6 +73,12 @@ def test_a_whole_campaign(campaign: tuple[Path, dict[str, str]], tmp_path: Path)
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["labels"]["num_human"] == 320
     assert report["stopped"] == "budget used up"
+    late = invoke("import", toml, sheet)
+    assert late.returncode == 2
+    assert "the campaign is done" in late.stderr
+    usage = invoke("export", toml, tmp_path / "labs.txt", "--what", "labels")
+    assert usage.returncode == 2
+    assert "labs.txt: expected a name that ends in .parquet, .csv or .jsonl" in usage.stderr
     out = tmp_path / "labels.parquet"
     assert invoke("export", toml, out, "--what", "labels").returncode == 0
     labels = pq.read_table(out).to_pylist()
@@ -85,7 +93,10 @@ def test_single_stages(campaign: tuple[Path, dict[str, str]], tmp_path: Path) ->
     toml, truth = campaign
     sheet = tmp_path / "questions.jsonl"
     workspace = tmp_path / "workspace"
-    assert invoke("embed", toml).returncode == 0
+    sets = ("--set", "pool.quarantine_limit=0.02", "--set", "compute.workers=1")
+    embedded = invoke("embed", toml, *sets)
+    assert embedded.returncode == 0
+    assert embedded.stdout == f"embed: done; see: raylabel status {toml} {' '.join(sets)}\n"
     assert list(workspace.glob("embeddings/*.json")) and not list(workspace.glob("rounds/*/shortlist.json"))
     assert invoke("select", toml).returncode == 0
     assert list(workspace.glob("rounds/0000/shortlist.json"))
@@ -102,16 +113,22 @@ def test_single_stages(campaign: tuple[Path, dict[str, str]], tmp_path: Path) ->
 
 
 def test_wrong_sheet(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    """With settings of the user's own, which every printed next command repeats as a shell takes them."""
     toml, truth = campaign
-    sheet = tmp_path / "questions.csv"
-    assert invoke("run", toml).returncode == 10
-    assert invoke("export", toml, sheet).returncode == 0
+    sheet = tmp_path / "their questions.csv"
+    sets = ("--set", f"workspace={tmp_path / 'their answers'}", "--set", 'sampling.strategy="entropy"')
+    assert invoke("run", toml, *sets).returncode == 10
+    exported = invoke("export", toml, sheet, *sets)
+    command = shlex.split(exported.stdout.partition("then: ")[2])
+    assert command == ["raylabel", "import", str(toml), str(sheet), *sets]
     fill_in(sheet, {**truth, **dict.fromkeys(truth, "fourr")})
-    done = invoke("import", toml, sheet)
+    done = invoke(*command[1:])
     assert done.returncode == 2
-    assert "line 2: unknown class 'fourr': did you mean four" in done.stderr
-    assert "Nothing of the file was taken" in done.stderr
-    assert "waits for 260 of 260" in invoke("run", toml).stderr
+    assert "line 2: unknown class 'fourr': did you mean four? Nothing of the file was taken\n" in done.stderr
+    again = invoke("export", toml, sheet, *sets)
+    assert again.returncode == 2
+    assert "260 answers in it would be lost" in again.stderr
+    assert "waits for 260 of 260" in invoke("run", toml, *sets).stderr
 
 
 def test_second_driver(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """The jobs, submitted as users do: a head started by cluster/local.sh, with token authentication."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from campaigns import free_port, write_toml
 
@@ -29,6 +32,9 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     script = ROOT / "cluster" / "local.sh"
     started = subprocess.run([script, "start"], env=env, capture_output=True, text=True, timeout=400, check=False)
     assert started.returncode == 0, started.stderr
+    assert "waiting until a first job has run on it" in started.stderr
+    pid = Path(env["RAYLABEL_CLUSTER_DIR"]) / "pid"
+    process = psutil.Process(int(pid.read_text()))
     said = dict(
         pair.split("=", 1)
         for line in started.stdout.splitlines()
@@ -38,7 +44,9 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     try:
         yield {**env, **said}
     finally:
-        subprocess.run([script, "stop"], env=env, timeout=60, check=True)
+        subprocess.run([script, "stop"], env=env, timeout=90, check=True)
+    assert not process.is_running()
+    assert not pid.exists()
 
 
 def submit(env: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -65,7 +73,6 @@ def test_jobs(head: dict[str, str], tmp_path: Path) -> None:
             "budget": {"train_answers": 100, "audit_answers": 100, "rounds": 1},
             "labeling": {"labeler": "oracle"},
             "acceptance": {"max_error": 0.2},
-            "compute": {"address": "auto"},
         }
     )
     toml = str(write_toml(config, tmp_path / "campaign.toml"))
@@ -75,7 +82,17 @@ def test_jobs(head: dict[str, str], tmp_path: Path) -> None:
     trained = submit(head, "train.py", toml)
     assert trained.returncode == 0, trained.stdout + trained.stderr
     assert list((tmp_path / "workspace").glob("rounds/0000/model.json"))
-    done = submit(head, "run.py", toml)
+    [line] = re.findall(r"^ray job submit .*", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env={**head, "PATH": f"{Path(sys.executable).parent}:{head['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(truth):,} images: 200 labeled by people" in done.stdout
 

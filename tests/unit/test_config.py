@@ -24,9 +24,9 @@ def test_round_sizes(answers, rounds, sizes):
 
 def test_alpha_per_look():
     every = Config.model_validate({**TREE, "budget": {"rounds": 4}})
-    assert every.alpha_per_look() == 0.0125
+    assert (every.num_looks(), every.alpha_per_look()) == (4, 0.0125)
     last = Config.model_validate({**TREE, "budget": {"rounds": 4}, "acceptance": {"looks": "last"}})
-    assert last.alpha_per_look() == 0.05
+    assert (last.num_looks(), last.alpha_per_look()) == (1, 0.05)
 
 
 def test_one_look_knows_no_target():

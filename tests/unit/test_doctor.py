@@ -1,4 +1,5 @@
 import http.client
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
@@ -6,8 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import s3fs
+from campaigns import invoke
 
-from raylabel.doctor import examine, try_store
+from raylabel.doctor import try_store
 from raylabel.errors import StorageError
 from raylabel.workspace import Store
 
@@ -82,17 +84,40 @@ def test_store_that_ignores_the_condition_is_refused(careless_s3, s3_prefix):
 
 def test_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="file/new/doctor-"):
+    with pytest.raises(
+        StorageError, match=r"file/new: cannot be written \(.*Not a directory.*\); check the path and its rights$"
+    ):
         try_store(Store(str(tmp_path / "file" / "new")))
 
 
 def test_bucket_that_is_not_there(s3_server):
-    with pytest.raises(StorageError, match="s3://no-such-bucket-here/x/doctor-"):
+    with pytest.raises(
+        StorageError,
+        match=r"s3://no-such-bucket-here/x: cannot be written \(.*bucket does not exist.*\); check the name",
+    ):
         try_store(Store("s3://no-such-bucket-here/x"))
 
 
-def test_examine(ray_session, tmp_path):
-    facts = examine(str(tmp_path / "place"))
+def test_no_credentials(ray_session, monkeypatch):
+    """The facts that were found stand before the failure."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3fs.S3FileSystem.clear_instance_cache()
+    done = invoke("doctor", "s3://raylabel-tests/x")
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert done.returncode == 4
+    assert f"torch                  {version('torch')}" in done.stdout
+    assert "s3://raylabel-tests/x: cannot be written (Unable to locate credentials)" in done.stderr
+    assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in done.stderr
+
+
+def test_facts(ray_session, tmp_path):
+    place = tmp_path / "place"
+    done = invoke("doctor", place, "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["store"] == f"{place}: reachable, create-only writes hold"
     for name in ("raylabel", "ray", "torch", "torchvision", "pyarrow", "s3fs", "scikit-learn"):
         assert facts[name] == version(name)
     assert "not installed" in (facts["faiss-gpu"], facts["faiss-cpu"])
@@ -101,5 +126,3 @@ def test_examine(ray_session, tmp_path):
     assert facts["disk_free_gb"] > 0
     if not facts["ray_gpus"]:
         assert facts["torch_sees"].startswith("CPU only, ")
-    assert facts["store"] == f"{tmp_path / 'place'}: reachable, create-only writes hold"
-    assert "store" not in examine("")

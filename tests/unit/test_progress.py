@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from raylabel import progress
-from raylabel.progress import counting, say
+from raylabel.progress import counted, counting, say
 
 
 class Terminal(io.StringIO):
@@ -33,6 +33,11 @@ def test_say_goes_to_stderr(capsys, clock):
     assert found.out == ""
     lines = [json.loads(line) for line in found.err.splitlines()]
     assert lines == [{"at_s": 10.0, "said": "embed: 5 images"}, {"at_s": 1355.7, "said": "[100] of 3"}]
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 shards"), (1, "1 shard"), (2, "2 shards"), (1234, "1,234 shards")])
+def test_counted(number, text):
+    assert counted(number, "shard") == text
 
 
 def test_a_line_every_30_seconds(capsys, clock):

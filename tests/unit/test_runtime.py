@@ -1,10 +1,15 @@
 import os
+import signal
+import sys
+import threading
+import time
 from itertools import chain
 
 import pytest
 import ray
 
 from raylabel import runtime
+from raylabel.cli import Stopped
 from raylabel.config import Compute
 from raylabel.errors import AnswersError, RaylabelError, UnknownName, WorkerLost
 from raylabel.runtime import IN_FLIGHT, Kept, call, call_with_models, cause_of, fold, map_tasks, shuffle
@@ -22,6 +27,54 @@ def test_session_that_exists_is_used_and_left_as_it_is():
     with runtime.session(Compute(address="127.0.0.1:1")):
         assert ray.get_runtime_context().gcs_address == before
     assert ray.is_initialized()
+
+
+@pytest.fixture
+def terminated():
+    """SIGTERM raises what the command line raises; yields the numbers of the signals that were handled."""
+    before, numbers = signal.getsignal(signal.SIGTERM), []
+
+    def stop(number, frame):
+        numbers.append(number)
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)
+    yield numbers
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_signal_while_a_result_is_awaited_ends_the_wait(terminated):
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    began = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        call(time.sleep, 8)
+    assert time.monotonic() - began < 4
+    assert terminated == [signal.SIGTERM]
+
+
+def test_handlers_are_put_back_after_another_library_took_them(terminated):
+    mine = signal.getsignal(signal.SIGTERM)
+    with runtime._keeping_signals():
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+    assert signal.getsignal(signal.SIGTERM) is mine
+
+
+def test_exit_by_another_library_s_handler_is_handed_to_the_one_before(terminated):
+    """As Ray does while it starts: SIGTERM ends the process by sys.exit."""
+    mine = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped), runtime._keeping_signals():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        signal.raise_signal(signal.SIGTERM)
+    assert terminated == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is mine
+
+
+def test_exit_stays_one_where_nothing_handled_signals_before(terminated):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with pytest.raises(SystemExit, match="15"), runtime._keeping_signals():
+        sys.exit(signal.SIGTERM.value)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_resources():

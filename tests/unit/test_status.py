@@ -52,6 +52,13 @@ def test_planned(tiny):
     assert found["lines"] == ["60 images in 2 shards; 0 of at most 2 rounds done"]
 
 
+def test_one_is_no_plural(begin):
+    tiny = begin(budget={"rounds": 1})
+    one = replace(tiny.plan, shards=(replace(tiny.plan.shards[0], rows=1),))
+    tiny.campaign.records.commit("pool/plan-0000", Record(facts=one.to_json()))
+    assert look(tiny.campaign)["lines"] == ["1 image in 1 shard; 0 of at most 1 round done"]
+
+
 def test_open_questions(tiny):
     plan(tiny)
     tiny.publish(0, [4, 9, 30])

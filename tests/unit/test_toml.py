@@ -167,13 +167,32 @@ def test_later_settings_win_toml_then_environment_then_set(campaign, monkeypatch
 
 def test_an_unknown_key_in_the_environment_is_refused(campaign, monkeypatch):
     monkeypatch.setenv("RAYLABEL__BUDGET__ROUNDZ", "2")
-    assert "unknown key 'budget.roundz': did you mean 'rounds'?" in refused(campaign(SMALLEST))
+    told = "unknown key 'budget.roundz': did you mean 'rounds'?"
+    assert refused(campaign(SMALLEST)) == f"RAYLABEL__BUDGET__ROUNDZ: {told}"
+
+
+def test_every_mistake_names_its_own_source(campaign, monkeypatch):
+    path = campaign("sed = 1\n" + SMALLEST + "[budget]\nrounds = 0\ntrain_answers = 0\n")
+    monkeypatch.setenv("RAYLABEL__BUDGET__TRAIN_ANSWERS", "-1")
+    monkeypatch.setenv("RAYLABEL__ACCEPTANCE__ALPHA", "2")
+    found = refused(path, "backbone.nam=resnet18", "backbone.fit=bend", "acceptance.alpha=3", "acceptance.alpha=4")
+    assert sorted(line.partition(": ")[::2] for line in found.splitlines()) == [
+        ("--set acceptance.alpha=4", "'acceptance.alpha': input should be less than 1, got 4"),
+        ("--set backbone.fit=bend", "'backbone.fit': input should be 'crop' or 'squash', got 'bend'"),
+        ("--set backbone.nam=resnet18", "unknown key 'backbone.nam': did you mean 'name'?"),
+        (str(path), "'budget.rounds': input should be greater than or equal to 1, got 0"),
+        (str(path), "unknown key 'sed': did you mean 'seed'?"),
+        (
+            "RAYLABEL__BUDGET__TRAIN_ANSWERS",
+            "'budget.train_answers': input should be greater than or equal to 1, got -1",
+        ),
+    ]
 
 
 def test_malformed_overrides_are_refused(campaign, monkeypatch):
     path = campaign(SMALLEST)
     assert refused(path, "budget.rounds") == "--set budget.rounds: expected section.key=value"
-    assert refused(path, "seed.x=1") == f"{path}: 'seed': input should be a valid integer, got {{'x': 1}}"
+    assert refused(path, "seed.x=1") == "--set seed.x=1: 'seed': input should be a valid integer, got {'x': 1}"
     assert refused(path, "workspace.x=1") == "--set workspace.x=1: 'workspace' is a value, not a section"
     monkeypatch.setenv("RAYLABEL__CLASSES__X", "1")
     assert refused(path) == "RAYLABEL__CLASSES__X: 'classes' is a value, not a section"
@@ -200,6 +219,22 @@ def test_relative_paths_start_from_the_folder_of_the_toml(campaign, tmp_path, mo
     assert kept.pool.path == "s3://bucket/photos/"
     assert kept.workspace == "/home/of/runs"
     assert (kept.backbone.weights, kept.backbone.name) == ("IMAGENET1K_V1", "own.nets:build")
+
+
+def test_a_submitted_job_names_every_relative_path_at_once(tmp_path):
+    """Ray unpacks the working directory of a job below a folder of this name, and throws it away afterwards."""
+    path = tmp_path / "working_dir_files" / "_ray_pkg_0" / "campaign.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(SMALLEST)
+    sets = ("backbone.name=own.py:build", "backbone.weights=w/own.safetensors")
+    assert refused(path, *sets) == (
+        f"{path}: a submitted job runs in a throw-away copy of the folder, and these start from it: "
+        "workspace = 'runs/pets', pool.path = 'photos', backbone.weights = 'w/own.safetensors', "
+        "backbone.name = 'own.py'; name the TOML itself by its absolute path, or give absolute paths or s3:// URIs"
+    )
+    kept = ("workspace=/runs/pets", "pool.path=s3://bucket/photos")
+    assert load(path, overrides=kept).workspace == "/runs/pets"
+    assert refused(path, *kept, sets[0]).count(" = ") == 1
 
 
 def test_a_toml_given_by_a_relative_path_anchors_at_its_own_folder(campaign, tmp_path, monkeypatch):

@@ -69,6 +69,20 @@ def test_sentence_of_withheld():
     )
 
 
+def test_sentence_of_one_look_of_several_says_both_confidences():
+    """Five looks at 1 % each: all of them hold together with at least 95 %."""
+    assert (
+        replace(FINITE, alpha=0.01)
+        .sentence(num_looks=5)
+        .startswith(
+            "With confidence 99 % at this look, 95 % over all 5 looks together, at most 5 % of the 24,000 labels"
+        )
+    )
+    assert "(confidence 97.5 % at this look, 92.5 % over all 3 looks together)" in replace(
+        WITHHELD, alpha=0.025
+    ).sentence(num_looks=3)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raylabel.errors import AnswersError, PoolError, RaylabelError
+from raylabel.errors import AnswersError, ConfigError, PoolError, RaylabelError
 from raylabel.labeling.answers import Answer, append, collect, consensus
 from raylabel.labeling.files import export_shortlist, import_answers, newest_shortlist
 from raylabel.pool import Plan
+from raylabel.workspace import Record
 
 ASKED = [5, 44, 0, 12, 30]
 AUDIT = np.array([44, 30])
 
 
 @pytest.fixture
-def asked(tiny):
-    """A round that asks about five items, two of them of the audit."""
+def asked(begin):
+    """A round that asks people about five items, two of them of the audit."""
+    tiny = begin(labeling={"labeler": "files"})
     tiny.publish(0, ASKED, strategy="margin")
     return tiny
 
@@ -88,7 +90,7 @@ def test_exported_pictures_are_those_of_the_items(asked, tmp_path):
     target = tmp_path / "questions.jsonl"
     export_shortlist(asked.campaign, asked.plan, target)
     rows = [json.loads(line) for line in target.read_text().splitlines()]
-    assert [row["image"] for row in rows] == [str(tmp_path / "questions_images" / f"{i:05d}.jpg") for i in range(5)]
+    assert [row["image"] for row in rows] == [str(tmp_path / "questions_images" / f"r00-{i:05d}.jpg") for i in range(5)]
     for row, number in zip(rows, ASKED, strict=True):
         with Image.open(row["image"]) as picture:
             assert picture.format == "JPEG"
@@ -141,10 +143,64 @@ def test_export_leaves_out_what_is_answered(asked, tmp_path):
     assert name not in (tmp_path / "q.csv").read_text()
 
 
+def test_sheet_with_answers_that_were_not_imported_is_not_written_over(asked, tmp_path):
+    """Not even where an answer of somebody else, or another answer, was imported for the same item."""
+    header = ("id", "label", "kind", "annotator")
+    rows = [(asked.ids[5], "five", "", "eve"), (asked.ids[44], "", "skip", "eve"), (asked.ids[0], "", "", "eve")]
+    target = write(tmp_path / "q.csv", rows, header)
+    before = target.read_text()
+    for name, other in (("a.csv", (asked.ids[5], "five", "", "adam")), ("b.csv", (asked.ids[44], "four", "", "eve"))):
+        import_answers(asked.campaign, write(tmp_path / name, [other], header), AUDIT)
+        with pytest.raises(AnswersError, match=r"q\.csv: is there, and 2 answers in it would be lost; bring them in"):
+            export_shortlist(asked.campaign, asked.plan, target)
+    assert target.read_text() == before
+    assert not (tmp_path / "q_images").exists()
+    import_answers(asked.campaign, target, AUDIT)
+    assert export_shortlist(asked.campaign, asked.plan, target) == (0, 3)
+
+
+def test_other_file_is_not_written_over(asked, tmp_path):
+    target = tmp_path / "q.csv"
+    target.write_text("price,date\n1,2\n")
+    with pytest.raises(AnswersError, match=r"line 1: has no column 'id'\. It is there and is no sheet .*another name"):
+        export_shortlist(asked.campaign, asked.plan, target)
+    assert target.read_text() == "price,date\n1,2\n"
+
+
+def test_pictures_of_two_rounds_lie_apart(asked, tmp_path):
+    target = tmp_path / "q.csv"
+    export_shortlist(asked.campaign, asked.plan, target)
+    first = {file.name: file.read_bytes() for file in (tmp_path / "q_images").iterdir()}
+    asked.publish(1, [7, 8])
+    assert export_shortlist(asked.campaign, asked.plan, target) == (1, 2)
+    found = {file.name: file.read_bytes() for file in (tmp_path / "q_images").iterdir()}
+    assert set(found) - set(first) == {"r01-00000.jpg", "r01-00001.jpg"}
+    assert first.items() <= found.items()
+
+
+def test_import_where_nobody_is_asked(tiny, tmp_path):
+    """The oracle answers from the pool: an answer from a file would be mixed with its own."""
+    tiny.publish(0, ASKED)
+    source = write(tmp_path / "a.csv", [(tiny.ids[5], "five")])
+    with pytest.raises(AnswersError, match=r'labeling\.labeler is "oracle".* set it to "files".* Nothing of the file'):
+        import_answers(tiny.campaign, source, AUDIT)
+    assert taken(tiny) == []
+
+
+def test_import_into_a_campaign_that_is_done(asked, tmp_path):
+    asked.campaign.records.commit("labels/labels", Record(parts={"labels": []}))
+    source = write(tmp_path / "a.csv", [(asked.ids[5], "five")])
+    with pytest.raises(
+        AnswersError, match=r"the campaign is done; .*another workspace\. Nothing of the file was taken"
+    ):
+        import_answers(asked.campaign, source, AUDIT)
+    assert taken(asked) == []
+
+
 @pytest.mark.parametrize("name", ["questions.xlsx", "missing/questions.csv"])
 def test_export_to_a_place_that_does_not_do(asked, tmp_path, name):
     plan = replace(asked.plan, kind="folder")
-    with pytest.raises(RaylabelError, match=name):
+    with pytest.raises(ConfigError, match=name):
         export_shortlist(asked.campaign, plan, tmp_path / name)
     assert list(tmp_path.glob("questions*")) == []
 
@@ -219,7 +275,7 @@ def test_rows_without_a_label_are_open_questions(asked, tmp_path):
 
 def test_numbers_in_jsonl_are_their_digits(begin, tmp_path):
     """Class names such as "0" come back from other tools as numbers; a zero is a label, not an open question."""
-    tiny = begin(classes=[str(index) for index in range(10)])
+    tiny = begin(classes=[str(index) for index in range(10)], labeling={"labeler": "files"})
     tiny.publish(0, ASKED)
     source = lines(tmp_path / "a.jsonl", {"id": tiny.ids[0], "label": 0}, {"id": tiny.ids[5], "label": 5})
     assert import_answers(tiny.campaign, source, AUDIT) == (2, 2, 0)
@@ -228,13 +284,17 @@ def test_numbers_in_jsonl_are_their_digits(begin, tmp_path):
 
 def test_unknown_class(asked, tmp_path):
     rows = [(asked.ids[5], "five"), (asked.ids[44], "fourr")]
-    message = r"line 3: unknown class 'fourr': did you mean four\?.*Nothing of the file was taken"
+    message = r"line 3: unknown class 'fourr': did you mean four\? Nothing of the file was taken$"
     refused(asked, write(tmp_path / "a.csv", rows), message)
 
 
 def test_unknown_id(asked, tmp_path):
     rows = [(asked.ids[5], "five"), ("digit-5", "five")]
-    refused(asked, write(tmp_path / "a.csv", rows), r"line 3: unknown id 'digit-5': did you mean digit-.*was taken")
+    refused(
+        asked,
+        write(tmp_path / "a.csv", rows),
+        r"line 3: unknown id 'digit-5': no round has asked about it; did you mean digit-\d+\? Nothing",
+    )
     never = asked.ids[59]
     refused(asked, lines(tmp_path / "a.jsonl", {"id": never, "label": "five"}), f"line 1: unknown id '{never}'")
     refused(asked, lines(tmp_path / "b.jsonl", {"label": "five"}), "line 1: unknown id ''")
@@ -242,7 +302,8 @@ def test_unknown_id(asked, tmp_path):
 
 def test_unknown_kind(asked, tmp_path):
     source = write(tmp_path / "a.csv", [(asked.ids[5], "", "skipp")], ("id", "label", "kind"))
-    refused(asked, source, r"line 2: unknown kind 'skipp': did you mean skip\?")
+    kinds = "label, skip, cannot_tell, retract"
+    refused(asked, source, f"line 2: unknown kind 'skipp': expected one of {kinds}. Nothing of the file was taken$")
 
 
 def test_half_written_last_line(asked, tmp_path):
@@ -279,7 +340,7 @@ def test_seconds_that_are_no_number(asked, tmp_path, value):
 
 def test_time_that_is_none(asked, tmp_path):
     source = write(tmp_path / "a.csv", [(asked.ids[5], "five", "yesterday")], ("id", "label", "answered_at"))
-    refused(asked, source, "line 2: answered_at 'yesterday' is no ISO 8601 time")
+    refused(asked, source, "line 2: answered_at 'yesterday' is no ISO 8601 time. Nothing of the file was taken$")
 
 
 def test_conflicting_rows(asked, tmp_path):

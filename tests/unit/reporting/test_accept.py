@@ -59,9 +59,12 @@ def test_certificate(ray_session, tiny, capsys):
     assert (expected.num_pool, expected.num_auto) == (59, 59 - 17)
     assert verdict_of(record) == expected
     assert record.facts["verdict"] == "certificate"
-    assert record.facts["sentence"] == expected.sentence()
+    assert record.facts["sentence"] == expected.sentence(num_looks=2)
+    assert record.facts["sentence"].startswith(
+        "With confidence 97.5 % at this look, 95 % over all 2 looks together, at most 30 % of the 42 labels"
+    )
     assert record.facts["audit"]["accuracy"] == 1.0
-    assert f"round 0 · accept: {expected.sentence()}" in capsys.readouterr().err
+    assert f"round 0 · accept: {expected.sentence(num_looks=2)}" in capsys.readouterr().err
     again = accept(
         tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), audit=NONE, is_last=False
     )
@@ -74,7 +77,7 @@ def test_withheld(ray_session, tiny):
     verdict = verdict_of(record)
     assert isinstance(verdict, Withheld)
     assert record.facts["verdict"] == "withheld"
-    assert record.facts["sentence"] == verdict.sentence()
+    assert record.facts["sentence"] == verdict.sentence(num_looks=2)
     assert (verdict.num_audited, verdict.max_error, verdict.alpha) == (14, 0.3, 0.025)
     assert record.facts["audit"]["accuracy"] == pytest.approx(1 - 8 / 14)  # the ninth cannot be read
 
@@ -92,6 +95,7 @@ def test_one_look_at_the_end_spends_all_of_alpha(ray_session, tiny):
     )
     assert isinstance(final, Certificate)
     assert final.alpha == 0.05
+    assert final.sentence().startswith("With confidence 95 %, at most")
 
 
 def test_a_readable_audit_item_without_an_answer_withholds(ray_session, tiny):

@@ -8,7 +8,7 @@ import pytest
 from raylabel import schema
 from raylabel.acceptance import Certificate, MonotoneCalibration, Withheld
 from raylabel.demo import DIGITS
-from raylabel.errors import RaylabelError
+from raylabel.errors import ConfigError, RaylabelError
 from raylabel.reporting.result import Last, export_labels, write_labels
 from raylabel.workspace import Record, read_part
 
@@ -155,5 +155,5 @@ def test_export_before_there_is_a_result(tiny, tmp_path):
 @pytest.mark.parametrize("name", ["labels.xlsx", "missing/labels.csv", "missing/labels.parquet"])
 def test_export_to_a_place_that_does_not_do(tiny, tmp_path, name):
     tiny.campaign.records.commit("labels/labels", Record(parts={"labels": []}))
-    with pytest.raises(RaylabelError, match=name):
+    with pytest.raises(ConfigError, match=name):
         export_labels(tiny.campaign, tmp_path / name)
