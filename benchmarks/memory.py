@@ -58,14 +58,15 @@ def measure(engine: str, pool: Path, place: Path) -> Found:
     command = [sys.executable, str(PEERS / f"{script}.py"), "--pool", str(pool), "--out", str(place / "out")]
     command += ["--image-size", str(SIZE), "--decode", decode]
     # What `ray.init` takes unless it is told a size, which nobody does here.
-    child = Child(command, place / "run", environment={"RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES": str(STORE)})
+    small = {"RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES": str(STORE)}
     rss = own = 0
-    while child.runs():
-        sizes = [size for size in map(_memory, child.workers()) if size is not None]
-        rss = max(rss, sum(size for size, _ in sizes))
-        own = max(own, sum(size - shared for size, shared in sizes))
-        time.sleep(SAMPLE_S)
-    child.finish()
+    with Child(command, place / "run", environment=small) as child:
+        while child.runs():
+            sizes = [size for size in map(_memory, child.workers()) if size is not None]
+            rss = max(rss, sum(size for size, _ in sizes))
+            own = max(own, sum(size - shared for size, shared in sizes))
+            time.sleep(SAMPLE_S)
+        child.finish()
     report = child.report()
     size = report["object_store_bytes"]
     assert abs(size / STORE - 1) < STORE_OFF, f"{engine}: an object store of {size:,} bytes, {STORE:,} were asked for"

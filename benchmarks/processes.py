@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 from sidebyside import STDERR_LINES, PeerFailed
@@ -19,7 +19,7 @@ LOOK_EVERY_S = 0.02
 
 
 class Child:
-    """A command in a process group of its own.
+    """A command in a process group of its own; as a context manager it is killed if the block ends before it does.
 
     Args:
         command: to run; its output goes to files beside `log`.
@@ -35,6 +35,13 @@ class Child:
                 command, stdout=out, stderr=err, env={**os.environ, **environment}, start_new_session=True
             )
         self._process = psutil.Process(self._popen.pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.runs():
+            self.kill()
 
     def _file(self, suffix: str) -> Path:
         return self._log.with_name(f"{self._log.name}.{suffix}")

@@ -168,22 +168,23 @@ def measure(engine: Raylabel | Checkpointed, place: Path, ids: list[str]) -> Fou
     for folder in (whole, broken):
         folder.mkdir(parents=True)
     tally = Tally(whole)
-    child = start(engine, whole, tally, "run")
-    unbroken_s = child.finish()
+    with start(engine, whole, tally, "run") as child:
+        unbroken_s = child.finish()
     if tally.images() != len(ids):
         raise PeerFailed(f"{place.name}: {tally.images()} images went into the model of a pool of {len(ids)}")
     start_s = min(at for at, _ in tally.lines()) - child.began
 
     tally = Tally(broken)
-    child = start(engine, broken, tally, "killed")
-    while child.runs() and tally.images() < len(ids) // 2:
-        time.sleep(LOOK_EVERY_S)
-    if not child.runs():
-        child.finish()
-        raise PeerFailed(f"{place.name}: ended before it could be killed; give it a larger pool")
-    killed_s = child.kill()
+    with start(engine, broken, tally, "killed") as child:
+        while child.runs() and tally.images() < len(ids) // 2:
+            time.sleep(LOOK_EVERY_S)
+        if not child.runs():
+            child.finish()
+            raise PeerFailed(f"{place.name}: ended before it could be killed; give it a larger pool")
+        killed_s = child.kill()
     killed_at, gone_at = child.began + killed_s, time.time()
-    again_s = start(engine, broken, tally, "again").finish()
+    with start(engine, broken, tally, "again") as child:
+        again_s = child.finish()
     twice = tally.images(until=killed_at) + tally.images(since=gone_at) - len(ids)
     orphaned = tally.images(since=killed_at, until=gone_at)
 

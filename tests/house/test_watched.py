@@ -61,6 +61,14 @@ def test_a_command_is_given_its_environment_and_says_what_went_wrong(benchmarks,
         child.finish()
 
 
+def test_a_command_ends_with_the_block_that_failed(benchmarks, tmp_path):
+    child = benchmarks["processes"].Child(python("import time; time.sleep(600)"), tmp_path / "run", environment={})
+    with pytest.raises(ZeroDivisionError), child:
+        assert child.runs()
+        raise ZeroDivisionError
+    assert not child.runs()
+
+
 def test_a_tally_adds_up_a_stretch_of_time_and_passes_over_half_a_line(benchmarks, tmp_path):
     tally = benchmarks["resume"].Tally(tmp_path)
     tally.file.write_text("10.0 32\n11.0 32\n12.5 7\n13.0 3")
