@@ -25,6 +25,8 @@ check: $(DEV) $(S3)
 bench: $(DEV) $(S3)
 	$(BIN)/python benchmarks/campaign.py
 	$(BIN)/python benchmarks/driver_memory.py
+	$(BIN)/python benchmarks/resume.py
+	$(BIN)/python benchmarks/memory.py
 
 peers: $(DEV) $(DAFT)
 

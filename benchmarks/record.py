@@ -1,4 +1,7 @@
-"""What every benchmark does at its end: print its table, save it if asked, and close with one line of JSON."""
+"""What every benchmark does at its end: print its table, save it if asked, and close with one line of JSON.
+
+What is saved is the table as Markdown and the closing line beside it, of which `plot.py` draws its figures.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def arguments(summary: str) -> argparse.Namespace:
     """`--quick` and `--save`, the options that all benchmarks share."""
     parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--quick", action="store_true", help="a small version, to see that it runs")
-    parser.add_argument("--save", action="store_true", help="write the table into benchmarks/results/")
+    parser.add_argument("--save", action="store_true", help="write table and figures into benchmarks/results/")
     parser.add_argument("--work", type=Path, help="folder to keep workspaces in; a temporary one by default")
     return parser.parse_args()
 
@@ -60,11 +63,13 @@ def finish(outcome: Outcome, *, save: bool) -> None:
     lines += ["| " + " | ".join(row) + " |" for row in outcome.rows]
     text = "\n".join([*lines, "", *outcome.notes])
     print(text)
+    closing = {"benchmark": outcome.benchmark, "hardware": hardware()}
+    line = json.dumps(closing | {name: getattr(outcome, name) for name in ("ratios", "limits", "peers")})
     if save:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         RESULTS.mkdir(exist_ok=True)
         target = RESULTS / f"{outcome.benchmark}_{os.cpu_count()}cores_{today}.md"
         target.write_text(f"# {outcome.benchmark}\n\n{hardware()}, {today}\n\n{text}\n", encoding="utf-8")
+        target.with_suffix(".json").write_text(f"{line}\n", encoding="utf-8")
         print(f"saved in {target}")
-    closing = {"benchmark": outcome.benchmark, "hardware": hardware()}
-    print(json.dumps(closing | {name: getattr(outcome, name) for name in ("ratios", "limits", "peers")}))
+    print(line)

@@ -24,7 +24,7 @@ from raylabel.workspace import Part, Records, Store
 _FREE = {
     "pool": {"quarantine_limit"},
     "labeling": {"wait", "poll_s"},
-    "compute": {"address", "workers", "device", "dtype", "compile", "batch_size", "decode"},
+    "compute": {"address", "workers", "device", "dtype", "compile", "batch_size", "decode", "gpu_decode"},
 }
 """Settings that cannot change a result, or change it through the profile, which is compared: a workspace may be opened
 again with others."""

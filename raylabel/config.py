@@ -142,6 +142,8 @@ class Compute(_Section):
     """Whether the backbone goes through torch.compile, which costs a minute a run; "auto" does on a GPU."""
     batch_size: Positive | None = None
     """Images the backbone sees at once; by default 32 on a CPU and 256 on a GPU."""
+    gpu_decode: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the shards whose JPEGs the GPU decodes itself (nvJPEG), beside the CPUs; by default none."""
     decode: Literal["auto", "local", "tasks"] = "auto"
     """Images are decoded by the model's own actor ("local") or in tasks on any node ("tasks", as GPUs want it)."""
 

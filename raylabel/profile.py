@@ -78,6 +78,8 @@ def resolve_device(compute: Compute) -> str:
     gpus = runtime.resources()["gpus"]
     if compute.device == "cuda" and not gpus:
         raise ConfigError('compute.device: "cuda", but the Ray session has no GPU; use "auto" or "cpu"')
+    if compute.gpu_decode and (compute.device == "cpu" or not gpus):
+        raise ConfigError("compute.gpu_decode: wants a GPU, and none is used; leave it out")
     if compute.device == "auto":
         return "cuda" if gpus else "cpu"
     return compute.device
@@ -103,6 +105,7 @@ def kept(arithmetic: Arithmetic, compute: Compute) -> Arithmetic:
         "dtype": None if compute.dtype == "auto" else compute.dtype,
         "compiled": None if compute.compile == "auto" else compute.compile == "on",
         "batch_size": compute.batch_size,
+        "gpu_decode": compute.gpu_decode,
     }
     return replace(arithmetic, **{name: value for name, value in named.items() if value is not None})
 

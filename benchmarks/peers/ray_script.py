@@ -38,10 +38,11 @@ class Actor:
         return table_of([str(path) for path in batch["path"]], self._embedder.embed_normalised(pixels))
 
 
-def spilled_bytes() -> int:
-    """What went from the object store to the disk since Ray was started."""
+def object_store() -> dict[str, int]:
+    """The size of the object store, and what went from it to the disk since Ray was started; bytes."""
     state = internal_api.get_state_from_address(ray.get_runtime_context().gcs_address)
-    return int(internal_api.get_memory_info_reply(state).store_stats.spilled_bytes_total)
+    stats = internal_api.get_memory_info_reply(state).store_stats
+    return {"object_store_bytes": int(stats.object_store_bytes_avail), "spilled_bytes": int(stats.spilled_bytes_total)}
 
 
 def main() -> None:
@@ -60,7 +61,7 @@ def main() -> None:
         num_cpus=0.5,
     )
     embedded.write_parquet(task.out)
-    watch.report("ray_script", task, spilled_bytes=spilled_bytes())
+    watch.report("ray_script", task, **object_store())
 
 
 if __name__ == "__main__":

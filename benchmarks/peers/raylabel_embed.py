@@ -9,8 +9,7 @@ from pathlib import Path
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
-from ray_script import spilled_bytes
+from ray_script import object_store
 from task import Task, Watch, arguments
 
 from raylabel import inference, runtime
@@ -38,7 +37,7 @@ def config_of(task: Task, place: Path) -> Config:
                 "image_size": task.image_size,
             },
             "budget": {"train_answers": 10, "audit_answers": 0},
-            "compute": {"dtype": task.dtype, "batch_size": task.batch_size},
+            "compute": {"dtype": task.dtype, "batch_size": task.batch_size, "decode": task.decode},
         }
     )
 
@@ -63,7 +62,7 @@ def main() -> None:
             campaign = open_campaign(config)
             parts, speed = embed(campaign)
             ended = time.time()
-            spilled = spilled_bytes() if ray.is_initialized() else 0
+            store = object_store()
         for number, part in enumerate(parts):
             table = read_part(campaign.store, part)
             first = ended - speed["seconds"]
@@ -78,7 +77,7 @@ def main() -> None:
         total_s=total,
         startup_s=total - speed["seconds"],
         limit_per_s=speed["limit"],
-        spilled_bytes=spilled,
+        **store,
     )
 
 

@@ -42,6 +42,7 @@ class Task:
         image_size: side of the square that the model sees.
         batch_size: images in a batch.
         dtype: of the model's arithmetic.
+        decode: where raylabel decodes; the others go by their own scripts.
     """
 
     files: tuple[str, ...]
@@ -51,10 +52,16 @@ class Task:
     image_size: int
     batch_size: int
     dtype: str
+    decode: str
 
 
-def arguments(summary: str) -> Task:
-    """The command line that all peers share."""
+def arguments(summary: str, *, resumes: bool = False) -> Task:
+    """The command line that all peers share.
+
+    Args:
+        summary: of the peer.
+        resumes: the output folder may hold what an earlier run wrote.
+    """
     parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--pool", type=Path, required=True, help="folder of Parquet files")
     parser.add_argument("--out", type=Path, required=True, help="folder for the embeddings; must be new or empty")
@@ -63,11 +70,12 @@ def arguments(summary: str) -> Task:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--decode", choices=("auto", "local", "tasks"), default="auto", help="where raylabel decodes")
     parser.add_argument(
         "--limit", type=int, help="take the first files that hold so many images, whole; all by default"
     )
     options = parser.parse_args()
-    if options.out.is_dir() and any(options.out.iterdir()):
+    if not resumes and options.out.is_dir() and any(options.out.iterdir()):
         parser.error(f"{options.out} is not empty; give a new folder")
     options.out.mkdir(parents=True, exist_ok=True)
     files, rows = [], 0
@@ -77,7 +85,7 @@ def arguments(summary: str) -> Task:
             rows += pq.read_metadata(file).num_rows
     if not files:
         parser.error(f"{options.pool}: no *.parquet in it")
-    names = ("backbone", "weights", "image_size", "batch_size", "dtype")
+    names = ("backbone", "weights", "image_size", "batch_size", "dtype", "decode")
     return Task(tuple(files), str(options.out), **{name: getattr(options, name) for name in names})
 
 

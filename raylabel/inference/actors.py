@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from raylabel import schema
 from raylabel.campaign import Campaign, EncoderRef
 from raylabel.errors import RaylabelError
-from raylabel.inference.decoders import IsolatedDecoder, LocalDecoder
-from raylabel.inference.decoding import DecodedBatch, Failure, decode_shard
+from raylabel.inference.decoders import DeviceDecoder, IsolatedDecoder, LocalDecoder
+from raylabel.inference.decoding import DecodedBatch, Decoder, Failure, decode_shard
 from raylabel.inference.meter import Work
 from raylabel.pool import Plan, Shard, ShardUnreadable
 from raylabel.pool.shards import shard_from_json
@@ -126,7 +126,7 @@ class EmbedShards:
         return {"parts": parts, "spans": writer.spans, "failed": failures, "num_failed": len(failures)}
 
     def _batches(self, shard: Shard) -> Iterator[DecodedBatch]:
-        if not self._job.in_tasks:
+        if not self._job.in_tasks or decodes_on_device(shard.index, self._job.campaign.profile.arithmetic.gpu_decode):
             yield from decode(self._job, shard)
             return
         stream = _decode_task.options(_generator_backpressure_num_objects=BATCHES_AHEAD).remote(self._job, shard)
@@ -137,14 +137,20 @@ class EmbedShards:
                 raise error.cause from None
 
 
+def decodes_on_device(shard: int, share: float) -> bool:
+    """Whether a shard is one of those that the GPU decodes itself: so many of them, evenly spread, the same always."""
+    return int((shard + 1) * share) > int(shard * share)
+
+
 def decode(job: Job, shard: Shard) -> Iterator[DecodedBatch]:
     """Read and decode a shard in this process, or with every image in one apart."""
-    config = job.campaign.config
-    decoder = IsolatedDecoder(config) if job.isolate else LocalDecoder(config)
-    try:
-        yield from decode_shard(job.campaign, job.plan, shard, decoder)
-    finally:
-        decoder.pause()
+    config, arithmetic = job.campaign.config, job.campaign.profile.arithmetic
+    decoder: Decoder = LocalDecoder(config)
+    if job.isolate:
+        decoder = IsolatedDecoder(config)
+    elif decodes_on_device(shard.index, arithmetic.gpu_decode):
+        decoder = DeviceDecoder(config, arithmetic.device)
+    return decode_shard(job.campaign, job.plan, shard, decoder)
 
 
 @ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")

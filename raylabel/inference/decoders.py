@@ -1,4 +1,4 @@
-"""Two ways to decode: here, under a watchdog, and one image at a time in a process that may die of it.
+"""Ways to decode: here, under a watchdog; on a device; and one image at a time in a process that may die of it.
 
 A decoder that crashes takes its process along, and one that hangs never returns. The first pass over a shard decodes
 here: a process that dies or is stopped by its watchdog loses the shard. Such shards are done again with every image
@@ -8,7 +8,9 @@ decoded in a process apart, which tells the image that did it from its neighbour
 from __future__ import annotations
 
 import faulthandler
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import ray
@@ -16,34 +18,60 @@ from numpy.typing import NDArray
 
 from raylabel.config import Config
 
+if TYPE_CHECKING:
+    from raylabel.pool.decode import Undecodable
+
 TRIES_APART = 2
 """A process may also die of its machine: an image is blamed only when a second one dies of it. With the first pass that
 makes three tries in all."""
 
-_LOOK_EVERY = 16
+_AT_ONCE = 16
+
+
+@contextmanager
+def watched(timeout_s: float) -> Iterator[None]:
+    """End this process if the block does not; the watchdog is a thread of C that needs no interpreter to bark."""
+    faulthandler.dump_traceback_later(timeout_s, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 class LocalDecoder:
     """Decode in this process, which ends itself when an image hangs."""
 
     def __init__(self, config: Config) -> None:
-        from raylabel.pool.decode import decode  # torch is imported on the workers, not in the driver
+        self._config = config
 
-        self._decode = partial(decode, backbone=config.backbone, max_pixels=config.pool.max_pixels)
-        self._timeout_s = config.pool.decode_timeout_s
-        self._calls = 0
+    def decode_all(self, images: Sequence[bytes | None]) -> list[NDArray[np.uint8] | Undecodable]:
+        """Decode images one after another; the watchdog is set anew every few."""
+        from raylabel.pool.decode import Undecodable, decode  # torch is imported on the workers, not in the driver
 
-    def __call__(self, data: bytes | None) -> NDArray[np.uint8]:
-        """Decode one image; the watchdog is a thread of C that needs no interpreter, set anew every few images."""
-        if self._calls % _LOOK_EVERY == 0:
-            faulthandler.dump_traceback_later(self._timeout_s, exit=True)
-        self._calls += 1
-        return self._decode(data)
+        found: list[NDArray[np.uint8] | Undecodable] = []
+        for start in range(0, len(images), _AT_ONCE):
+            with watched(self._config.pool.decode_timeout_s):
+                for data in images[start : start + _AT_ONCE]:
+                    try:
+                        found.append(decode(data, self._config.backbone, max_pixels=self._config.pool.max_pixels))
+                    except Undecodable as error:
+                        found.append(error)
+        return found
 
-    def pause(self) -> None:
-        """Call the watchdog off."""
-        faulthandler.cancel_dump_traceback_later()
-        self._calls = 0
+
+class DeviceDecoder:
+    """Decode in this process, by nvJPEG where it can."""
+
+    def __init__(self, config: Config, device: str) -> None:
+        self._config, self._device = config, device
+
+    def decode_all(self, images: Sequence[bytes | None]) -> list[NDArray[np.uint8] | Undecodable]:
+        """Decode a batch at once."""
+        from raylabel.pool.decode_many import decode_many
+
+        with watched(self._config.pool.decode_timeout_s):
+            config = self._config
+            return decode_many(images, config.backbone, max_pixels=config.pool.max_pixels, device=self._device)
 
 
 class IsolatedDecoder:
@@ -53,34 +81,28 @@ class IsolatedDecoder:
         self._config = config
         self._actor = self._start()
 
-    def __call__(self, data: bytes | None) -> NDArray[np.uint8]:
-        """Decode one image.
+    def decode_all(self, images: Sequence[bytes | None]) -> list[NDArray[np.uint8] | Undecodable]:
+        """Decode images one by one; what two processes in a row did not come back from is refused."""
+        return [self._decode(data) for data in images]
 
-        Raises:
-            Undecodable: `decoder_crashed` or `decoder_hung` where two processes in a row did not come back from it.
-        """
+    def _decode(self, data: bytes | None) -> NDArray[np.uint8] | Undecodable:
         from raylabel.pool.decode import Undecodable
 
-        found = Undecodable("decoder_crashed", "")
+        timeout_s = self._config.pool.decode_timeout_s
         for _ in range(TRIES_APART):
             try:
-                pixels: NDArray[np.uint8] = ray.get(
-                    self._actor.decode.remote(data), timeout=self._config.pool.decode_timeout_s
-                )
-                return pixels
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
+                [found] = ray.get(self._actor.decode_all.remote([data]), timeout=timeout_s)
             except ray.exceptions.GetTimeoutError:
-                limit = f"{self._config.pool.decode_timeout_s:g} s (pool.decode_timeout_s)"
-                found = Undecodable("decoder_hung", f"decoding took longer than {limit}, {TRIES_APART} times")
+                limit = f"{timeout_s:g} s (pool.decode_timeout_s)"
+                reason = Undecodable("decoder_hung", f"decoding took longer than {limit}, {TRIES_APART} times")
             except ray.exceptions.RayActorError:
-                found = Undecodable("decoder_crashed", f"the decoding process died of it, {TRIES_APART} times")
+                reason = Undecodable("decoder_crashed", f"the decoding process died of it, {TRIES_APART} times")
+            else:
+                pixels: NDArray[np.uint8] | Undecodable = found
+                return pixels
             ray.kill(self._actor)
             self._actor = self._start()
-        raise found
-
-    def pause(self) -> None:
-        """Nothing runs between calls."""
+        return reason
 
     def _start(self) -> ray.actor.ActorHandle:
         actor = ray.remote(num_cpus=0, max_restarts=0)(_DecoderActor).remote(self._config)
@@ -88,17 +110,13 @@ class IsolatedDecoder:
         return actor
 
 
-class _DecoderActor:
-    """What lives in the process apart."""
+class _DecoderActor(LocalDecoder):
+    """What lives in the process apart; its caller has a watch of its own, which says of whom it is."""
 
     def __init__(self, config: Config) -> None:
-        from raylabel.pool.decode import decode
-
-        self._decode = partial(decode, backbone=config.backbone, max_pixels=config.pool.max_pixels)
+        patient = config.pool.model_copy(update={"decode_timeout_s": 2 * config.pool.decode_timeout_s})
+        super().__init__(config.model_copy(update={"pool": patient}))
 
     def ready(self) -> None:
         """Return when the process is up."""
-
-    def decode(self, data: bytes | None) -> NDArray[np.uint8]:
-        """Decode one image."""
-        return self._decode(data)
+        import raylabel.pool.decode  # noqa: F401 - its libraries take seconds to load

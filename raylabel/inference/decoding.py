@@ -6,15 +6,18 @@ Knows pools and pixels; knows nothing of models or of Ray.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raylabel.campaign import Campaign
-from raylabel.pool import Plan, Shard, read_shard
+from raylabel.pool import Item, Plan, Shard, read_shard
+
+if TYPE_CHECKING:
+    from raylabel.pool.decode import Undecodable  # torch is imported on the workers, not in the driver
 
 READ_ROWS = 256
 
@@ -22,15 +25,8 @@ READ_ROWS = 256
 class Decoder(Protocol):
     """Bytes to pixels."""
 
-    def __call__(self, data: bytes | None) -> NDArray[np.uint8]:
-        """Decode one image to (S, S, 3) uint8.
-
-        Raises:
-            Undecodable: with a code.
-        """
-
-    def pause(self) -> None:
-        """Nothing is decoded until the next call."""
+    def decode_all(self, images: Sequence[bytes | None]) -> list[NDArray[np.uint8] | Undecodable]:
+        """(S, S, 3) uint8 of each image, or the reason that there is none."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ class DecodedBatch:
         return len(self.rows) + len(self.failed)
 
 
-def decode_shard(campaign: Campaign, plan: Plan, shard: Shard, decode: Decoder) -> Iterator[DecodedBatch]:
+def decode_shard(campaign: Campaign, plan: Plan, shard: Shard, decoder: Decoder) -> Iterator[DecodedBatch]:
     """Read and decode one shard.
 
     Batches hold as many decodable items as the backbone takes, the last one of the shard what is left: they never
@@ -79,7 +75,7 @@ def decode_shard(campaign: Campaign, plan: Plan, shard: Shard, decode: Decoder) 
         campaign: its config says how images are brought to size.
         plan: of the pool.
         shard: what to read.
-        decode: bytes to pixels.
+        decoder: bytes to pixels.
 
     Raises:
         ShardUnreadable: the shard is gone, was changed or is broken; batches given so far do not count.
@@ -87,35 +83,38 @@ def decode_shard(campaign: Campaign, plan: Plan, shard: Shard, decode: Decoder) 
 
     Memory: one batch, and `READ_ROWS` encoded images.
     """
-    from raylabel.pool.decode import Undecodable  # torch is imported on the workers, not in the driver
-
     config, size = campaign.config, campaign.profile.arithmetic.batch_size
     side = config.backbone.image_size
     batch = DecodedBatch(np.zeros((size, side, side, 3), dtype=np.uint8))
     source = read_shard(plan, shard, pool=config.pool, store=campaign.store, batch_rows=READ_ROWS)
     while True:
-        decode.pause()
         began = time.perf_counter()
         found = next(source, None)
         batch.read_s += time.perf_counter() - began
         if found is None:
             break
-        for item in found.items:
-            began = time.perf_counter()
-            if item.error is not None:
-                batch.failed.append(Failure(item.row, item.id, *item.error))
-                continue
-            try:
-                batch.pixels[len(batch.rows)] = decode(item.image)
-            except Undecodable as error:
-                batch.failed.append(Failure(item.row, item.id, error.code, error.message))
-            else:
-                batch.rows.append(item.row)
-                batch.ids.append(item.id)
-            batch.decode_s += time.perf_counter() - began
+        items = list(found.items)
+        while items:
+            room = size - len(batch.rows)
+            _decode_into(batch, items[:room], decoder)
+            items = items[room:]
             if len(batch.rows) == size:
-                decode.pause()
                 yield batch
                 batch = DecodedBatch(np.zeros_like(batch.pixels))
     if batch.num_items:
         yield batch
+
+
+def _decode_into(batch: DecodedBatch, items: list[Item], decoder: Decoder) -> None:
+    """Decode items, no more than the batch has room for."""
+    began = time.perf_counter()
+    batch.failed += [Failure(item.row, item.id, *item.error) for item in items if item.error is not None]
+    whole = [item for item in items if item.error is None]
+    for item, pixels in zip(whole, decoder.decode_all([item.image for item in whole]), strict=True):
+        if isinstance(pixels, np.ndarray):
+            batch.pixels[len(batch.rows)] = pixels
+            batch.rows.append(item.row)
+            batch.ids.append(item.id)
+        else:
+            batch.failed.append(Failure(item.row, item.id, pixels.code, pixels.message))
+    batch.decode_s += time.perf_counter() - began

@@ -17,6 +17,7 @@ class Arithmetic:
         batch_size: every batch is padded to this many images, so that one image's embedding never depends on
             how many others came with it, and one compiled shape does for all.
         threads: torch's, on a CPU.
+        gpu_decode: share of the shards whose JPEGs a GPU decodes itself.
     """
 
     device: str
@@ -25,6 +26,7 @@ class Arithmetic:
     compiled: bool
     batch_size: int
     threads: int
+    gpu_decode: float = 0.0
 
     def in_words(self) -> str:
         """For people."""

@@ -40,6 +40,7 @@ def choose(backbone: Backbone, compute: Compute, device: str) -> Choice:
         compiled=compute.compile == "on" or (compute.compile == "auto" and device == "cuda"),
         batch_size=compute.batch_size or BATCH_SIZES[device],
         threads=1,
+        gpu_decode=compute.gpu_decode or 0.0,
     )
     if compute.dtype != "auto":
         return Choice(replace(base, dtype=compute.dtype), {}, "compute.dtype names it")

@@ -12,8 +12,6 @@ ELSEWHERE = {
     "cli.py",
     "__main__.py",
     "demo.py",
-    "inference/embed.py",
-    "inference/actors.py",
     "models/arithmetic.py",
     "training/finetune.py",
     "training/worker.py",

@@ -62,6 +62,11 @@ def test_times_are_no_part_of_the_fingerprint(ray_session, tmp_path):
     assert find_campaign(settings(tmp_path, compute=AUTO)).fingerprint == first.fingerprint
 
 
+def test_a_gpu_that_shall_decode_must_be_there(ray_session, tmp_path):
+    with pytest.raises(ConfigError, match=r"compute\.gpu_decode: wants a GPU"):
+        resolve_profile(settings(tmp_path, compute={"device": "cpu", "gpu_decode": 0.5}))
+
+
 def test_cuda_without_a_gpu(ray_session, tmp_path):
     if runtime.resources()["gpus"]:
         pytest.skip("this machine has a GPU")

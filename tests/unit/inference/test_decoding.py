@@ -1,5 +1,5 @@
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from raylabel.config import Config
 from raylabel.inference.decoders import LocalDecoder
 from raylabel.inference.decoding import Failure, decode_shard
 from raylabel.pool import Plan, Shard, ShardUnreadable
@@ -16,25 +15,6 @@ from raylabel.workspace import open_filesystem
 
 NUM = 11
 BAD = 4
-
-
-@dataclass
-class Diary:
-    """The real decoder, and when it was called."""
-
-    config: Config
-    lines: list[str] = field(default_factory=list)
-
-    def __post_init__(self):
-        self.inner = LocalDecoder(self.config)
-
-    def __call__(self, data):
-        self.lines.append("decode")
-        return self.inner(data)
-
-    def pause(self):
-        self.lines.append("pause")
-        self.inner.pause()
 
 
 def png(value):
@@ -81,16 +61,6 @@ def test_batches(campaign, shard, tmp_path):
     assert (batches[-1].pixels[2:] == 0).all()  # padding
     assert all(batch.decode_s > 0 for batch in batches)
     assert batches[0].read_s > 0
-
-
-def test_the_watchdog_sleeps_while_nothing_is_decoded(campaign, shard, tmp_path):
-    diary = Diary(campaign.config)
-    stream = decode_shard(campaign, plan_of(tmp_path), shard, diary)
-    next(stream)
-    assert diary.lines == ["pause", *["decode"] * 4, "pause"]
-    list(stream)
-    assert diary.lines.count("decode") == NUM
-    assert diary.lines[-1] == "pause"
 
 
 def test_a_changed_shard_says_so(campaign, shard, tmp_path):

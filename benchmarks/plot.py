@@ -1,0 +1,147 @@
+"""Draw the saved figures of benchmarks: throughput beside peers and limits, and decoders beside a bare loop.
+
+`python benchmarks/plot.py` takes the newest of benchmarks/results/*.json by the date in its name and writes SVGs into
+docs/. The same figures give the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from record import RESULTS
+
+matplotlib.use("svg")  # before pyplot: no display is asked for
+# Text stays text: small, searchable, and the same whatever fonts a machine has. The salt makes ids the same each time.
+matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "raylabel", "font.size": 9})
+
+from matplotlib import pyplot  # noqa: E402
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+THROUGHPUT, DECODE = ("engine", "label"), "decode"
+OURS, PEER, LIMIT = "#1b6ca8", "#b8c4ce", "#c0392b"
+BAR_IN, PANEL_IN, WIDTH_IN = 0.26, 0.75, 6.4
+
+Result = dict[str, Any]
+
+
+def newest(folder: Path, benchmark: str) -> Result | None:
+    """What a benchmark saved last, by the date that its file's name ends with; None where it saved nothing.
+
+    Raises:
+        SystemExit: a file that is none of a benchmark's.
+    """
+    files = sorted(
+        folder.glob(f"{benchmark}_*cores_*.json"), key=lambda file: (file.stem.rpartition("_")[2], file.stem)
+    )
+    if not files:
+        return None
+    try:
+        result: Result = json.loads(files[-1].read_text(encoding="utf-8"))
+        for name in ("hardware", "ratios", "limits", "peers"):
+            result[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{files[-1]}: not the closing line of a benchmark ({error!r}); save it again") from error
+    return result
+
+
+def throughput(result: Result) -> dict[str, dict[str, float]]:
+    """Images a second by workload and engine, raylabel first, from what `contest.tell` reports."""
+    found: dict[str, dict[str, float]] = {}
+    for workload, share in _ending(result["ratios"], "of the limit").items():
+        found[workload] = {"raylabel": share * result["limits"][workload]}
+    for name, rate in result["peers"].items():
+        workload, _, peer = name.rpartition(": ")
+        found[workload][peer] = rate
+    return found
+
+
+def _ending(named: dict[str, float], end: str) -> dict[str, float]:
+    """Entries `x: end`, by x."""
+    return {name.removesuffix(f": {end}"): value for name, value in named.items() if name.endswith(f": {end}")}
+
+
+def draw_throughput(results: Sequence[Result], target: Path) -> None:
+    """One panel a workload: a bar for each engine, and the limit as a line."""
+    panels = [(workload, rates, r) for r in results for workload, rates in throughput(r).items()]
+    figure, axes = _panels([len(rates) for _, rates, _ in panels])
+    for axis, (workload, rates, result) in zip(axes, panels, strict=True):
+        limit = result["limits"][workload]
+        _bars(axis, rates, [f"{rate:,.0f}" for rate in rates.values()])
+        axis.axvline(limit, color=LIMIT, linewidth=1.5, label=f"limit {limit:,.0f}")
+        axis.set_xlim(0, 1.18 * max(limit, *rates.values()))
+        axis.set_title(f"{workload}, {result['hardware']}", loc="left", fontsize=9)
+        axis.legend(loc="lower right", frameon=False)
+    axes[-1].set_xlabel("images/s")
+    _write(figure, target)
+
+
+def draw_decode(result: Result, target: Path) -> None:
+    """One panel a size of photos: speed over the bare loop's, and what is asked of raylabel as a line."""
+    sizes: dict[str, dict[str, float]] = {}
+    for name, rate in result["peers"].items():
+        size, _, decoder = name.partition(", ")
+        sizes.setdefault(size, {})[decoder] = rate
+    figure, axes = _panels([len(rates) for rates in sizes.values()])
+    for axis, (size, rates) in zip(axes, sizes.items(), strict=True):
+        base, limit = rates["torchvision loop"], result["limits"][size]
+        # raylabel's own ratio was taken turn by turn, which is steadier than a ratio of rates.
+        ratios = {name: rate / base for name, rate in rates.items()} | {"raylabel": result["ratios"][size]}
+        _bars(axis, ratios, [f"{ratio:.2f}" for ratio in ratios.values()])
+        axis.axvline(limit, color=LIMIT, linewidth=1.5, label=f"asked {limit:.2f}")
+        axis.set_xlim(0, 1.18 * max(limit, *ratios.values()))
+        axis.set_title(f"{size}, {result['hardware']}", loc="left", fontsize=9)
+        axis.legend(loc="lower right", frameon=False)
+    axes[-1].set_xlabel("decoding speed ÷ a bare torchvision loop's")
+    _write(figure, target)
+
+
+def _panels(bars: Sequence[int]) -> tuple[Any, Any]:
+    """Panels below each other, as high as their bars want."""
+    height = sum(BAR_IN * count + PANEL_IN for count in bars)
+    figure, axes = pyplot.subplots(
+        len(bars), 1, figsize=(WIDTH_IN, height), height_ratios=bars, squeeze=False, layout="constrained"
+    )
+    return figure, axes[:, 0]
+
+
+def _bars(axis: Any, values: dict[str, float], said: Sequence[str]) -> None:
+    """Horizontal bars, the first on top, raylabel's in another colour."""
+    bars = axis.barh(
+        list(values), list(values.values()), color=[OURS if name == "raylabel" else PEER for name in values]
+    )
+    axis.bar_label(bars, said, padding=3)
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _write(figure: Any, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
+    print(target)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw what was saved; benchmarks that were not are left out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the .json files that --save writes")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder for the SVGs")
+    options = parser.parse_args(argv)
+    contests = [found for name in THROUGHPUT if (found := newest(options.results, name))]
+    decoders = newest(options.results, DECODE)
+    if not contests and not decoders:
+        names = ", ".join((*THROUGHPUT, DECODE))
+        raise SystemExit(f"{options.results}: holds no figures of {names}; run one of those benchmarks with --save")
+    if contests:
+        draw_throughput(contests, options.out / "throughput.svg")
+    if decoders:
+        draw_decode(decoders, options.out / "decode.svg")
+
+
+if __name__ == "__main__":
+    main()

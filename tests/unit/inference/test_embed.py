@@ -1,0 +1,95 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raylabel import inference
+from raylabel.campaign import open_campaign
+from raylabel.config import Config
+from raylabel.demo import DIGITS, write_pool
+from raylabel.loop import plan_once
+from raylabel.models.backbones import build
+from raylabel.models.encode import BatchEncoder
+from raylabel.models.weights import fit, read
+from raylabel.pool.decode import decode
+from raylabel.workspace import read_part
+from raylabel.workspace.vectors import embeddings_of
+
+NUM, BAD, FILES = 300, 123, 3
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    """Three files of a hundred digits; one picture is none."""
+    folder = tmp_path_factory.mktemp("embed")
+    write_pool(folder / "whole")
+    rows = pq.read_table(folder / "whole").slice(0, NUM).to_pylist()
+    rows[BAD]["image"] = b"no image"
+    (folder / "pool").mkdir()
+    for number in range(FILES):
+        some = rows[number * NUM // FILES : (number + 1) * NUM // FILES]
+        pq.write_table(pa.Table.from_pylist(some), folder / "pool" / f"{number}.parquet")
+    return folder / "pool", rows
+
+
+def embedded(pool, workspace, **compute):
+    """What a pass stored: rows, ids, embeddings, and the records of it."""
+    config = Config.model_validate(
+        {
+            "workspace": str(workspace),
+            "classes": DIGITS,
+            "pool": {"path": str(pool)},
+            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
+            "compute": compute,
+        }
+    )
+    campaign = open_campaign(config)
+    ref = inference.first_backbone(campaign)
+    pieces = inference.embed(campaign, plan_once(campaign), ref)
+    tables = [read_part(campaign.store, part) for part in pieces.parts]
+    rows = [row for table in tables for row in table.column("row").to_pylist()]
+    ids = [name for table in tables for name in table.column("id").to_pylist()]
+    return campaign, ref, pieces, rows, ids, np.concatenate([embeddings_of(table) for table in tables])
+
+
+@pytest.mark.parametrize("compute", [{"decode": "local"}, {"decode": "tasks"}, {"decode": "tasks", "workers": 1}])
+def test_against_a_plain_loop(ray_session, pool, tmp_path, compute):
+    """Every readable image once, in row order, with the embedding that one process gives shard by shard; bit by bit."""
+    folder, rows = pool
+    campaign, ref, pieces, found_rows, ids, embeddings = embedded(folder, tmp_path, **compute)
+    assert found_rows == [row for row in range(NUM) if row != BAD]
+    assert ids == [rows[row]["id"] for row in found_rows]
+    assert [span for span in pieces.spans] == [(0, 99), (100, 199), (200, 299)]  # a part a shard
+
+    backbone, arithmetic = campaign.config.backbone, campaign.profile.arithmetic
+    encoder = build(backbone)
+    fit(encoder, read(campaign.store.uri(ref.weights)), source=ref.weights)
+    encode = BatchEncoder(encoder, arithmetic).encode
+    expected = []
+    for start in range(0, NUM, NUM // FILES):
+        images = [rows[row]["image"] for row in range(start, start + NUM // FILES) if row != BAD]
+        pixels = np.stack([decode(image, backbone, max_pixels=10**6) for image in images])
+        cuts = range(0, len(pixels), arithmetic.batch_size)
+        expected += [encode(pixels[at : at + arithmetic.batch_size]) for at in cuts]
+    assert np.array_equal(embeddings, np.concatenate(expected))
+
+    record = campaign.records.find(f"embeddings/{ref.digest}")
+    assert record.facts["failed"] == 1
+    assert record.facts["speed"]["images"] == NUM
+    assert record.facts["speed"]["achieved"] > 0
+    [lost] = [row for part in record.parts["quarantine"] for row in read_part(campaign.store, part).to_pylist()]
+    assert (lost["id"], lost["error_code"], lost["stage"]) == (rows[BAD]["id"], "not_an_image", "embed")
+
+
+def test_shards_that_are_done_are_not_repeated(ray_session, pool, tmp_path, capsys):
+    folder, _ = pool
+    campaign, ref, pieces, *_ = embedded(folder, tmp_path)
+    campaign.store.remove(f"embeddings/{ref.digest}.json")
+    campaign.store.remove(f"embeddings/{ref.digest}/shard-000001.json")
+    capsys.readouterr()
+    again = inference.embed(campaign, plan_once(campaign), ref)
+    assert "embed: 100 images in 1 shard, 2 shards done before" in capsys.readouterr().err
+    assert [again.parts[0], again.parts[2]] == [pieces.parts[0], pieces.parts[2]]
+    assert again.parts[1].name != pieces.parts[1].name  # done again, under another name
+    same = [embeddings_of(read_part(campaign.store, part)) for part in (again.parts[1], pieces.parts[1])]
+    assert np.array_equal(*same)
