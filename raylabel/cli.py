@@ -27,7 +27,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-bench_app = typer.Typer(help="Measure this machine on a campaign of yours.", no_args_is_help=True)
+bench_app = typer.Typer(
+    help="Measure this machine on a campaign of yours.\n\nExample: raylabel bench throughput campaign.toml",
+    no_args_is_help=True,
+)
 app.add_typer(bench_app, name="bench")
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CAMPAIGN.TOML", help="The campaign's config.")]
