@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +15,7 @@ import raylabel
 from raylabel.config import Config
 from raylabel.errors import QuarantineOverLimit, RaylabelError
 from raylabel.progress import counted
+from raylabel.signals import Signals
 from raylabel.toml import load
 
 app = typer.Typer(
@@ -29,7 +27,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-bench_app = typer.Typer(help="Measure this machine on a campaign of yours.", no_args_is_help=True)
+bench_app = typer.Typer(
+    help="Measure this machine on a campaign of yours.\n\nExample: raylabel bench throughput campaign.toml",
+    no_args_is_help=True,
+)
 app.add_typer(bench_app, name="bench")
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CAMPAIGN.TOML", help="The campaign's config.")]
@@ -37,60 +38,20 @@ Sets = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VA
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON object.")]
 
 
-class Stopped(KeyboardInterrupt):
-    """A signal asked the run to stop; what was committed stays. Ray hands on no other exception from a handler."""
-
-
-class _Signals:
-    """The handler of SIGINT and SIGTERM: the first one stops the run, another one while it ends leaves at once.
-
-    Engines may swallow the exception, or turn it into one of their own: what counts is `first`.
-    """
-
-    def __init__(self) -> None:
-        self.first: signal.Signals | None = None
-        self._told = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self)
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.first is not None:
-            os._exit(self.tell())
-        self.first = signal.Signals(number)
-        raise Stopped
-
-    def tell(self) -> int:
-        """Say, once, what stopped the run; returns the exit code."""
-        assert self.first is not None, "told of a signal that came"
-        if not self._told:
-            self._told = True
-            _complain(f"stopped by {self.first.name}; run the same command again to go on")
-        return 128 + self.first
-
-    def end(self) -> None:
-        """Let signals have their usual effect: what is left is the interpreter's own end."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-
-
 def main() -> None:
     """Run a verb and turn every raylabel error, and every signal, into one message and its exit code."""
-    signals = _Signals()
+    signals = Signals()
     try:
         app(standalone_mode=True)
     except BaseException as error:
         if signals.first is not None:
             sys.exit(signals.tell())
         if isinstance(error, RaylabelError):
-            _complain(str(error))
+            print(f"raylabel: {error}", file=sys.stderr)  # noqa: T201
             sys.exit(error.exit_code)
         raise
     finally:
         signals.end()
-
-
-def _complain(text: str) -> None:
-    print(f"raylabel: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @app.callback(invoke_without_command=True)

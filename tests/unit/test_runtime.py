@@ -9,10 +9,10 @@ import pytest
 import ray
 
 from raylabel import runtime
-from raylabel.cli import Stopped
 from raylabel.config import Compute
 from raylabel.errors import AnswersError, RaylabelError, UnknownName, WorkerLost
 from raylabel.runtime import IN_FLIGHT, Kept, call, call_with_models, cause_of, fold, map_tasks, shuffle
+from raylabel.signals import Stopped
 
 # Functions are made inside tests: workers do not import test modules.
 
