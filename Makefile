@@ -22,11 +22,10 @@ check: $(DEV) $(S3)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DEV) $(S3)
-	$(BIN)/python benchmarks/campaign.py
-	$(BIN)/python benchmarks/driver_memory.py
-	$(BIN)/python benchmarks/resume.py
-	$(BIN)/python benchmarks/memory.py
+bench: $(DEV) $(S3) $(DAFT)
+	for name in decode engine label store rescore resume memory driver_memory campaign; do \
+		$(BIN)/python benchmarks/$$name.py || exit 1; \
+	done
 
 peers: $(DEV) $(DAFT)
 
