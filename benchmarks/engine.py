@@ -12,7 +12,7 @@ from pathlib import Path
 from contest import contest, photos, tell
 from record import Outcome, arguments, finish, real_data
 
-REPEATS = 5
+REPEATS = 3
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import json
 import pickle
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from raylabel.inference.decoding import DecodedBatch, Decoder, Failure, decode_s
 from raylabel.inference.meter import Work
 from raylabel.pool import Plan, Shard, ShardUnreadable
 from raylabel.pool.shards import shard_from_json
-from raylabel.workspace import Part, write_part
+from raylabel.workspace import Part, Record, write_part
 
 PART_BYTES = 64 * 1024 * 1024
 BATCHES_AHEAD = 2
@@ -53,15 +53,15 @@ class Job:
     isolate: bool
 
 
-def shard_result(shard: Shard, result: dict[str, Any] | None, error: RaylabelError | None = None) -> pa.Table:
-    """One row: what became of a shard, as JSON, or the error that ends the run, pickled."""
-    return pa.table(
-        {
-            "shard": pa.array([shard.index], pa.int32()),
-            "result": pa.array([json.dumps(result)], pa.string()),
-            "error": pa.array([None if error is None else pickle.dumps(error)], pa.binary()),
-        }
-    )
+def shard_name(shard: Shard) -> str:
+    """What a shard's record is called below its backbone's folder."""
+    return f"shard-{shard.index:06d}"
+
+
+def _told(shard: Shard, error: RaylabelError | None = None) -> pa.Table:
+    """One row: a shard that is committed, or the error that ends the run, pickled."""
+    told = None if error is None else pickle.dumps(error)
+    return pa.table({"shard": pa.array([shard.index], pa.int32()), "error": pa.array([told], pa.binary())})
 
 
 class EmbedShards:
@@ -78,19 +78,25 @@ class EmbedShards:
         self._meter = meter
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Embed one shard and write its parts; gives their names, spans and what failed."""
+        """Embed one shard, write its parts and commit it; gives its number.
+
+        The commit is the actor's own: were it the driver's, a driver that is killed would take along what its actors
+        had finished, beside what they were at.
+        """
         shard = shard_from_json(json.loads(table.column("shard")[0].as_py()))
         try:
-            found = self._embed(shard)
-        except ShardUnreadable as error:
-            # Nothing of a shard that changed or broke half-way counts, not even what was embedded before.
-            failure = Failure(shard.first_row, "", error.code, error.message)
-            found = {"parts": [], "spans": [], "failed": [asdict(failure) | {"id": None}], "num_failed": shard.rows}
+            try:
+                record = self._embed(shard)
+            except ShardUnreadable as error:
+                # Nothing of a shard that changed or broke half-way counts, not even what was embedded before.
+                record = self._record(shard, _PartWriter(self._job), [(None, error.code, error.message)], shard.rows)
+            name = f"embeddings/{self._job.ref.digest}/{shard_name(shard)}"
+            self._job.campaign.records.commit(name, record)
         except RaylabelError as error:
-            return shard_result(shard, None, error)
-        return shard_result(shard, found)
+            return _told(shard, error)
+        return _told(shard)
 
-    def _embed(self, shard: Shard) -> dict[str, Any]:
+    def _embed(self, shard: Shard) -> Record:
         writer, report = _PartWriter(self._job), _Reporter(self._meter, shard.index)
         failed: list[Failure] = []
         batches = self._batches(shard)
@@ -121,9 +127,20 @@ class EmbedShards:
         writer.flush(at_least=1)
         report.add(Work(write_s=time.perf_counter() - began))
         report.close()
-        failures = [asdict(failure) for failure in sorted(failed, key=lambda failure: failure.row)]
-        parts = [part.to_json() for part in writer.parts]
-        return {"parts": parts, "spans": writer.spans, "failed": failures, "num_failed": len(failures)}
+        failed.sort(key=lambda failure: failure.row)
+        return self._record(shard, writer, [(f.id, f.error_code, f.message) for f in failed], len(failed))
+
+    def _record(
+        self, shard: Shard, writer: _PartWriter, failed: list[tuple[str | None, str, str]], num_failed: int
+    ) -> Record:
+        parts = {"embeddings": writer.parts, "quarantine": []}
+        if failed:
+            ids, codes, messages = zip(*failed, strict=True)
+            where = {"shard": [shard.name] * len(failed), "stage": ["embed"] * len(failed)}
+            columns = {"id": ids, "error_code": codes, "message": messages, **where}
+            table = pa.table({name: columns[name] for name in schema.QUARANTINE.names}, schema=schema.QUARANTINE)
+            parts["quarantine"] = [write_part(self._job.campaign.store, f"quarantine/{shard_name(shard)}", table)]
+        return Record(facts={"rows": shard.rows, "spans": writer.spans, "failed": num_failed}, parts=parts)
 
     def _batches(self, shard: Shard) -> Iterator[DecodedBatch]:
         if not self._job.in_tasks or decodes_on_device(shard.index, self._job.campaign.profile.arithmetic.gpu_decode):

@@ -1,6 +1,6 @@
 """Embed the pool: shards -> actors that decode (or are fed by decode tasks) and embed -> one done record per shard.
 
-Ray Data hands whole shards to a fixed pool of actors. Only names and counts come to the driver.
+Ray Data hands whole shards to a fixed pool of actors, which commit them. Only numbers come to the driver.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
-from raylabel import runtime, schema
+from raylabel import runtime
 from raylabel.campaign import BEGUN, Campaign, EncoderRef, Pieces
-from raylabel.inference.actors import EmbedShards, Job, head_of
+from raylabel.inference.actors import EmbedShards, Job, head_of, shard_name
 from raylabel.inference.meter import Meter, Rates, Work, bound_by, rates
 from raylabel.pool import Plan, Shard
-from raylabel.progress import Show, counting, say
-from raylabel.workspace import Part, Record, write_part
+from raylabel.progress import Show, counted, counting, say
+from raylabel.workspace import Part, Record
 
 LOOK_EVERY_S = 1.0
 MOST_DECODERS = 64
@@ -65,15 +64,17 @@ def embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Pieces:
 def _embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Record:
     folder = f"embeddings/{ref.digest}"
     there = set(campaign.store.list(folder))
-    todo = [shard for shard in plan.shards if f"{_name(shard)}.json" not in there]
+    todo = [shard for shard in plan.shards if f"{shard_name(shard)}.json" not in there]
     before = len(plan.shards) - len(todo)
-    say(f"embed: {sum(s.rows for s in todo):,} images in {_shards(len(todo))}, {_shards(before)} done before")
+    say(
+        f"embed: {sum(s.rows for s in todo):,} images in {counted(len(todo), 'shard')}, {counted(before, 'shard')} done before"
+    )
     speed = _run_pipeline(campaign, plan, ref, todo) if todo else {}
     embeddings: list[tuple[int, int, Part]] = []
     quarantine: list[Part] = []
     num_failed = 0
     for shard in plan.shards:
-        record = campaign.records.find(f"{folder}/{_name(shard)}")
+        record = campaign.records.find(f"{folder}/{shard_name(shard)}")
         assert record is not None, f"{shard.name} was committed by the pipeline"
         for part, (first, last) in zip(record.parts["embeddings"], record.facts["spans"], strict=True):
             embeddings.append((first, last, part))
@@ -115,7 +116,7 @@ def team(campaign: Campaign, *, num_shards: int) -> Team:
 
 
 def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Shard]) -> dict[str, float]:
-    """Embed and commit shards; those that lost their worker are done again, every image decoded apart.
+    """Have shards embedded and committed; those that lost their worker are done again, every image decoded apart.
 
     Returns:
         How fast it went: `start_s`, `seconds` and items a second by stage, as `Rates` names them.
@@ -132,7 +133,7 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
         if lost:
             names = ", ".join(shard.name for shard in lost[:3]) + (", ..." if len(lost) > 3 else "")
             say(
-                f"embed: {_shards(len(lost))} lost their worker ({names}); again, each image decoded in a process apart"
+                f"embed: {counted(len(lost), 'shard')} lost their worker ({names}); again, each image decoded in a process apart"
             )
             careful = Job(campaign, job.plan, ref, in_tasks=False, isolate=True)
             missing = _pass(careful, meter, crew, lost)
@@ -146,7 +147,7 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
 
 
 def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard]:
-    """Run shards through the actors and commit each as it comes; gives those that never came."""
+    """Run shards through the actors, which commit them; gives those that never came."""
     open_shards = {shard.index: shard for shard in todo}
     at_once = 1 if crew.decoders is None or not job.in_tasks else -(-crew.decoders // crew.models)
     with _ray_data(may_lose=not job.isolate), warnings.catch_warnings():
@@ -170,9 +171,8 @@ def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard
             ray_remote_args_fn=_tried_again if job.isolate else _tried_once,
             **crew.claim,
         )
-        for shard, result in _results(done, open_shards):
-            _commit_shard(job.campaign, job.ref, shard, result)
-            del open_shards[shard.index]
+        for number in _committed(done):
+            del open_shards[number]
     return list(open_shards.values())
 
 
@@ -202,13 +202,13 @@ def _ray_data(*, may_lose: bool) -> Iterator[None]:
         logger.setLevel(before[2])
 
 
-def _results(done: Any, shards: dict[int, Shard]) -> Iterator[tuple[Shard, dict[str, Any]]]:
+def _committed(done: Any) -> Iterator[int]:
     try:
         for block in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for row in block.to_pylist():
                 if row["error"] is not None:
                     raise pickle.loads(row["error"])  # our own worker wrote it
-                yield shards[row["shard"]], json.loads(row["result"])
+                yield row["shard"]
     except ray.exceptions.RayError as error:
         raise runtime.cause_of(error) from error
 
@@ -242,22 +242,3 @@ def _summary(images: int, found: Rates, *, start_s: float, seconds: float) -> st
         f"decode {found.decode:,.0f}/s, model {found.model:,.0f}/s, write {found.write:,.0f}/s, "
         f"achieved {found.achieved:,.0f}/s{share}"
     )
-
-
-def _commit_shard(campaign: Campaign, ref: EncoderRef, shard: Shard, result: dict[str, Any]) -> None:
-    parts = {"embeddings": [Part(**part) for part in result["parts"]], "quarantine": []}
-    if failed := result["failed"]:
-        columns = {name: [f[name] for f in failed] for name in ("id", "error_code", "message")}
-        columns |= {"shard": [shard.name] * len(failed), "stage": ["embed"] * len(failed)}
-        table = pa.table({name: columns[name] for name in schema.QUARANTINE.names}, schema=schema.QUARANTINE)
-        parts["quarantine"] = [write_part(campaign.store, f"quarantine/{_name(shard)}", table)]
-    facts = {"rows": shard.rows, "spans": result["spans"], "failed": result["num_failed"]}
-    campaign.records.commit(f"embeddings/{ref.digest}/{_name(shard)}", Record(facts=facts, parts=parts))
-
-
-def _name(shard: Shard) -> str:
-    return f"shard-{shard.index:06d}"
-
-
-def _shards(count: int) -> str:
-    return f"{count:,} shard{'s' if count != 1 else ''}"
