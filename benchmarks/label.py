@@ -16,7 +16,7 @@ from pathlib import Path
 from contest import PEERS, contest, photos, rate, tell
 from record import Outcome, arguments, finish, real_data
 
-REPEATS = 3
+REPEATS = 2
 IMAGES = 1_280
 MODELS = ("resnet18", "mobilenet_v2")
 

@@ -66,9 +66,8 @@ def _embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Record:
     there = set(campaign.store.list(folder))
     todo = [shard for shard in plan.shards if f"{shard_name(shard)}.json" not in there]
     before = len(plan.shards) - len(todo)
-    say(
-        f"embed: {sum(s.rows for s in todo):,} images in {counted(len(todo), 'shard')}, {counted(before, 'shard')} done before"
-    )
+    shards, done = counted(len(todo), "shard"), counted(before, "shard")
+    say(f"embed: {sum(shard.rows for shard in todo):,} images in {shards}, {done} done before")
     speed = _run_pipeline(campaign, plan, ref, todo) if todo else {}
     embeddings: list[tuple[int, int, Part]] = []
     quarantine: list[Part] = []
@@ -132,9 +131,8 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
         lost = _pass(job, meter, crew, todo)
         if lost:
             names = ", ".join(shard.name for shard in lost[:3]) + (", ..." if len(lost) > 3 else "")
-            say(
-                f"embed: {counted(len(lost), 'shard')} lost their worker ({names}); again, each image decoded in a process apart"
-            )
+            shards = counted(len(lost), "shard")
+            say(f"embed: {shards} lost their worker ({names}); again, each image decoded in a process apart")
             careful = Job(campaign, job.plan, ref, in_tasks=False, isolate=True)
             missing = _pass(careful, meter, crew, lost)
             assert not missing, "what the second pass loses, it raises"
