@@ -4,13 +4,15 @@
 #   cluster/local.sh start    start it; prints what to export
 #   cluster/local.sh stop     stop the processes that `start` started
 #
-# PORT (6379) and DASHBOARD_PORT (8265) may be set; everything listens on loopback.
+# PORT (6379), DASHBOARD_PORT (8265) and AGENT_PORT (52365, of the agent that takes jobs) may be set, as they must be where
+# another Ray runs on the machine; everything listens on loopback.
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 bin="${RAYLABEL_BIN:-$root/.venv/bin}"
 state="${RAYLABEL_CLUSTER_DIR:-$root/.venv/cluster}"
 port="${PORT:-6379}"
 dashboard="${DASHBOARD_PORT:-8265}"
+agent="${AGENT_PORT:-52365}"
 
 start() {
     mkdir -p "$state"
@@ -22,13 +24,14 @@ start() {
     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$state/token" RAY_USAGE_STATS_ENABLED=0
     # `ray job submit` runs `python`: let it be the environment that raylabel is installed in.
     PATH="$bin:$PATH" nohup "$bin/ray" start --head --block --port "$port" --node-ip-address 127.0.0.1 \
-        --dashboard-host 127.0.0.1 --dashboard-port "$dashboard" --disable-usage-stats \
+        --dashboard-host 127.0.0.1 --dashboard-port "$dashboard" --dashboard-agent-listen-port "$agent" \
+        --disable-usage-stats \
         >"$state/head.log" 2>&1 &
     echo $! >"$state/pid"
     echo "starting a head, and waiting until a first job has run on it: half a minute or so; its log is $state/head.log" >&2
     # The dashboard answers well before a job agent is there to take a job: ready is when one has run.
     export RAY_API_SERVER_ADDRESS="http://127.0.0.1:$dashboard"
-    for _ in $(seq 40); do
+    for _ in $(seq 15); do
         if "$bin/ray" job submit -- true >"$state/probe.log" 2>&1; then
             cat <<MESSAGE
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$state/token
@@ -62,5 +65,5 @@ stop() {
 case "${1:-}" in
     start) start ;;
     stop) stop ;;
-    *) sed -n '2,7p' "$0" | sed 's/^# \{0,1\}//'; exit 2 ;;
+    *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit 2 ;;
 esac

@@ -25,6 +25,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         **os.environ,
         "PORT": str(free_port()),
         "DASHBOARD_PORT": str(free_port()),
+        "AGENT_PORT": str(free_port()),  # the session of the other tests has the usual one
         "RAYLABEL_CLUSTER_DIR": str(tmp_path_factory.mktemp("head")),
         "RAYLABEL_BIN": str(Path(sys.executable).parent),
     }
