@@ -133,11 +133,14 @@ def open_campaign(config: Config) -> Campaign:
     check_audit(config)
     store = Store(config.workspace)
     found = _stored(store) if store.exists("campaign.json") else None
-    begun = found is not None and store.exists(f"{BEGUN}.json")
-    profile, measured = resolve_profile(config, found=None if found is None else Profile.from_json(found["profile"]))
+    begun = store.exists(f"{BEGUN}.json")
+    tree = config.model_dump(mode="json")
+    # What was measured for another backbone says nothing of this one.
+    keep = found is not None and (begun or found["config"]["backbone"] == tree["backbone"])
+    profile, measured = resolve_profile(config, found=Profile.from_json(found["profile"]) if found and keep else None)
     mine = {
         "raylabel": version("raylabel"),
-        "config": config.model_dump(mode="json"),
+        "config": tree,
         "profile": asdict(profile),
         "measured": measured,
     }

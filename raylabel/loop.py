@@ -6,7 +6,6 @@ from typing import Any
 
 from raylabel import index, inference, labeling, training
 from raylabel.campaign import Campaign, folder
-from raylabel.errors import RaylabelError
 from raylabel.pool import Plan, plan_pool, quarantine_unreadable
 from raylabel.progress import counted, say
 from raylabel.reporting import accept, report, result
@@ -90,9 +89,7 @@ def find_plan(campaign: Campaign) -> Plan:
     Raises:
         RaylabelError: none has.
     """
-    record = campaign.records.find("pool/plan-0000")
-    if record is None:
-        raise RaylabelError(f"{campaign.store.root}: the pool is not planned yet; `raylabel run` begins")
+    record = campaign.records.require("pool/plan-0000", missing="the pool is not planned yet; `raylabel run` begins")
     return Plan.from_json(record.facts)
 
 

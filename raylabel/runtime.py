@@ -189,7 +189,7 @@ _desks: dict[str, Kept] = {}
 
 
 def call_with_models(function: Callable[..., R], *args: object) -> R:
-    """Run a function, once, in the process of this session that has the model libraries loaded.
+    """Run a function, once, in the process that Ray keeps for this driver with the model libraries loaded.
 
     Importing torch and torchvision takes seconds: what wants them on a CPU, one thing after another, shares a process.
 
@@ -198,7 +198,7 @@ def call_with_models(function: Callable[..., R], *args: object) -> R:
     """
     job = ray.get_runtime_context().get_job_id()
     if job not in _desks:
-        _desks.clear()  # whatever is there belongs to a session that has ended
+        _desks.clear()  # whatever is there belongs to a connection that has ended
         _desks[job] = Kept(_Desk)
     result: R = _desks[job].call("run", function, *args)
     return result

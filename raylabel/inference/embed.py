@@ -150,7 +150,7 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
 def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard]:
     """Run shards through the actors, which commit them; gives those that never came."""
     open_shards = {shard.index: shard for shard in todo}
-    at_once = 1 if crew.decoders is None or not job.in_tasks else -(-crew.decoders // crew.models)
+    at_once = -(-crew.decoders // crew.models) if job.in_tasks and crew.decoders else 1
     with _ray_data(may_lose=not job.isolate), warnings.catch_warnings():
         # Ray's default is to try for ever; it has no named parameter for a bound yet, only this deprecated one.
         warnings.simplefilter("ignore", DeprecationWarning)

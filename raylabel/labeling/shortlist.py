@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from raylabel import runtime, schema
 from raylabel.acceptance import draw
 from raylabel.campaign import Campaign, Pieces, folder, training_answers
-from raylabel.errors import ConfigError, RaylabelError
+from raylabel.errors import ConfigError
 from raylabel.labeling.answers import resolved_before
 from raylabel.models.heads import Head
 from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
@@ -66,9 +66,7 @@ def find_audit(campaign: Campaign) -> Rows:
     Raises:
         RaylabelError: none was.
     """
-    record = campaign.records.find("audit/draw-0000")
-    if record is None:
-        raise RaylabelError(f"{campaign.store.root}: no audit sample is drawn yet; `raylabel run` begins")
+    record = campaign.records.require("audit/draw-0000", missing="no audit sample is drawn yet; `raylabel run` begins")
     table = read_parts(campaign.store, record.parts["audit"], schema=schema.AUDIT, columns=["row"])
     rows: Rows = table.column("row").to_numpy()
     return rows

@@ -129,7 +129,7 @@ def _jpeg(data: bytes, size: tuple[int, int], backbone: Backbone, max_pixels: in
         if any(text in message for text in _HARMLESS):
             return _other(data, backbone, max_pixels)
         raise Undecodable("cut" if "Premature end of JPEG file" in message else "decode_failed", message) from None
-    return _to_size(pixels, orientation.of_jpeg(data), backbone)
+    return to_size(torch.from_numpy(pixels), orientation.of_jpeg(data), backbone)
 
 
 def _other(data: bytes, backbone: Backbone, max_pixels: int) -> NDArray[np.uint8]:
@@ -148,7 +148,7 @@ def _other(data: bytes, backbone: Backbone, max_pixels: int) -> NDArray[np.uint8
         text = str(error).partition("\n")[0] or type(error).__name__
         code = "cut" if "truncated" in text.lower() or "incomplete" in text.lower() else "decode_failed"
         raise Undecodable(code, text) from None
-    return _to_size(pixels, Orientation(), backbone)
+    return to_size(torch.from_numpy(pixels), Orientation(), backbone)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -156,8 +156,17 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise Undecodable("too_large", f"{width} x {height} pixels, {max_pixels} are allowed (pool.max_pixels)")
 
 
-def _to_size(pixels: NDArray[np.uint8], turn: Orientation, backbone: Backbone) -> NDArray[np.uint8]:
-    """Cut, resize and turn (H, W, 3) pixels as stored; turning comes last, where it has the fewest pixels to move."""
+def to_size(pixels: torch.Tensor, turn: Orientation, backbone: Backbone) -> NDArray[np.uint8]:
+    """Cut, resize and turn a picture; turning comes last, where it has the fewest pixels to move.
+
+    Args:
+        pixels: (H, W, 3) uint8 as stored, on any device.
+        turn: how it is shown.
+        backbone: its `image_size` and `fit`.
+
+    Returns:
+        (image_size, image_size, 3) uint8, C-contiguous.
+    """
     size = backbone.image_size
     if backbone.fit == "crop":
         # Cut to the square first: a 1 x 20000 strip must not become 224 x 4480000.
@@ -165,8 +174,10 @@ def _to_size(pixels: NDArray[np.uint8], turn: Orientation, backbone: Backbone) -
         pixels = pixels[top : top + side, left : left + side]
     height, width = pixels.shape[:2]
     if (height, width) != (size, size):
-        # torch resizes uint8 fastest where each pixel's channels lie together and the batch has true strides.
-        batch = torch.from_numpy(np.ascontiguousarray(pixels)).view(1, height, width, 3).permute(0, 3, 1, 2)
+        # torch resizes uint8 fastest where each pixel's channels lie together and the batch has true strides; on a
+        # GPU it resizes floating-point numbers only.
+        batch = pixels.contiguous().view(1, height, width, 3).permute(0, 3, 1, 2)
+        batch = batch.float() if batch.is_cuda else batch
         resized = torch.nn.functional.interpolate(batch, (size, size), mode="bilinear", antialias=True)
-        pixels = resized.permute(0, 2, 3, 1)[0].numpy()
-    return np.ascontiguousarray(turn.turn(pixels))
+        pixels = (resized.round() if batch.is_cuda else resized).permute(0, 2, 3, 1)[0].to(torch.uint8)
+    return np.ascontiguousarray(turn.turn(pixels.cpu().numpy()))

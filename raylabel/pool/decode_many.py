@@ -16,7 +16,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from raylabel.config import Backbone
 from raylabel.pool import orientation
-from raylabel.pool.decode import Undecodable, decode
+from raylabel.pool.decode import Undecodable, decode, to_size
 
 _END = b"\xff\xd9"
 
@@ -47,7 +47,8 @@ def decode_many(
     for number, data in enumerate(images):
         try:
             if number in pixels:
-                found.append(_to_size(pixels[number], data or b"", backbone))
+                turn = orientation.of_jpeg(data or b"")
+                found.append(to_size(pixels[number].permute(1, 2, 0), turn, backbone))
             else:
                 found.append(decode(data, backbone, max_pixels=max_pixels))
         except Undecodable as error:
@@ -75,15 +76,3 @@ def _on_device(images: Sequence[bytes | None], device: str) -> list[torch.Tensor
         return list(decode_jpeg(encoded, mode=ImageReadMode.RGB, device=device))
     except RuntimeError:
         return []
-
-
-def _to_size(pixels: torch.Tensor, data: bytes, backbone: Backbone) -> NDArray[np.uint8]:
-    turn, size = orientation.of_jpeg(data), backbone.image_size
-    if backbone.fit == "crop":
-        top, left, side = turn.square(*pixels.shape[1:])
-        pixels = pixels[:, top : top + side, left : left + side]
-    if tuple(pixels.shape[1:]) != (size, size):
-        batch = pixels[None] if pixels.device.type == "cpu" else pixels[None].float()
-        resized = torch.nn.functional.interpolate(batch, (size, size), mode="bilinear", antialias=True)
-        pixels = (resized.round().clamp(0, 255).to(torch.uint8) if resized.is_floating_point() else resized)[0]
-    return np.ascontiguousarray(turn.turn(pixels.permute(1, 2, 0).cpu().numpy()))

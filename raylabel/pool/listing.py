@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from raylabel.config import Pool
 from raylabel.errors import PoolError, StorageError
-from raylabel.pool.shards import Kind
+from raylabel.pool.shards import Kind, Shard
+from raylabel.workspace import Part
 from raylabel.workspace.store import failures, open_filesystem
+
+T = TypeVar("T")
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -45,6 +48,32 @@ class Found:
     path: str
     size: int
     etag: str
+
+
+def cut(found: Found, rows: Iterator[T], size: int, *, write: Callable[[list[T]], Part]) -> Iterator[Shard]:
+    """Cut what lies in one file into shards of consecutive rows; index and first row count from the file's start.
+
+    Args:
+        found: the file.
+        rows: what it holds, in order.
+        size: rows of a shard, at most.
+        write: lays down where the rows of a shard lie.
+
+    Memory: one shard's rows.
+    """
+    first = index = 0
+    while chunk := list(itertools.islice(rows, size)):
+        yield Shard(
+            index=index,
+            path=found.path,
+            first_row=first,
+            rows=len(chunk),
+            etag=found.etag,
+            first_file_row=first,
+            listing=write(chunk),
+        )
+        first += len(chunk)
+        index += 1
 
 
 def etag_of(info: dict[str, Any]) -> str:

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from posixpath import normpath
 from typing import Any
 
@@ -20,11 +19,11 @@ import pyarrow as pa
 from raylabel import schema
 from raylabel.config import Pool
 from raylabel.errors import PoolError, StorageError
-from raylabel.pool.listing import PARQUET_SUFFIXES, Found
+from raylabel.pool.listing import PARQUET_SUFFIXES, Found, cut
 from raylabel.pool.objects import open_planned
 from raylabel.pool.parquet import open_parquet, parquet_failures
 from raylabel.pool.shards import Shard, ShardUnreadable
-from raylabel.workspace import Store, write_part
+from raylabel.workspace import Part, Store, write_part
 from raylabel.workspace.store import failures
 
 SCHEMES = ("s3", "http", "https", "file")
@@ -71,7 +70,7 @@ class CutList:
         """Shards of consecutive rows; index and first row count from the list's start."""
         where = f"{self.root}/{found.path}"
         try:
-            return tuple(self._cut(found, self._rows(where, found)))
+            return tuple(cut(found, self._rows(where, found), self.rows_per_shard, write=self._write))
         except ShardUnreadable as error:
             raise PoolError(f"{where}: the list cannot be read ({error.code}: {error.message}); repair it") from error
         except UnicodeDecodeError as error:
@@ -79,22 +78,9 @@ class CutList:
         except failures() as error:
             raise StorageError(f"{where}: could not be read ({error}); run the same command again") from error
 
-    def _cut(self, found: Found, rows: Iterator[_Row]) -> Iterator[Shard]:
-        first = index = 0
-        while chunk := list(islice(rows, self.rows_per_shard)):
-            columns = dict(zip(schema.URIS.names, zip(*chunk, strict=True), strict=True))
-            listing = write_part(self.store, "pool/uris", pa.table(columns, schema=schema.URIS))
-            yield Shard(
-                index=index,
-                path=found.path,
-                first_row=first,
-                rows=len(chunk),
-                etag=found.etag,
-                first_file_row=first,
-                listing=listing,
-            )
-            first += len(chunk)
-            index += 1
+    def _write(self, rows: list[_Row]) -> Part:
+        columns = dict(zip(schema.URIS.names, zip(*rows, strict=True), strict=True))
+        return write_part(self.store, "pool/uris", pa.table(columns, schema=schema.URIS))
 
     def _rows(self, where: str, found: Found) -> Iterator[_Row]:
         for place, row in self._placed(where, found):

@@ -10,7 +10,6 @@ import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,10 @@ from numpy.typing import NDArray
 from raylabel import schema
 from raylabel.config import Pool
 from raylabel.errors import StorageError
-from raylabel.pool.listing import COMPRESSED_SUFFIXES, IMAGE_SUFFIXES, Found
+from raylabel.pool.listing import COMPRESSED_SUFFIXES, IMAGE_SUFFIXES, Found, cut
 from raylabel.pool.objects import Range, chunks, get_ranges, open_planned
 from raylabel.pool.shards import Batch, Item, Plan, Shard, ShardUnreadable, Want
-from raylabel.workspace import Store, read_part, write_part
+from raylabel.workspace import Part, Store, read_part, write_part
 from raylabel.workspace.store import failures
 
 BLOCK_BYTES = 1024 * 1024
@@ -77,35 +76,30 @@ class PlanTar:
         uri = f"{self.root}/{found.path}"
         try:
             with open_planned(uri, etag=found.etag, block_size=BLOCK_BYTES, cache_type="readahead") as file:
-                shards = tuple(self._cut(found, read_samples(file, self.pool, size=found.size)))
+                shards = self._cut(found, read_samples(file, self.pool, size=found.size))
         except ShardUnreadable as error:
             return PlannedTar(found.path, error=(error.code, error.message))
         except failures() as error:
             raise StorageError(f"{uri}: could not be read ({error}); run the same command again") from error
         return PlannedTar(found.path, shards)
 
-    def _cut(self, found: Found, samples: Iterator[Sample]) -> Iterator[Shard]:
-        first = index = num_labels = 0
+    def _cut(self, found: Found, samples: Iterator[Sample]) -> tuple[Shard, ...]:
+        num_labels = 0
         extensions: set[str] = set()
-        while chunk := list(islice(samples, self.rows_per_shard)):
+
+        def write(chunk: list[Sample]) -> Part:
+            nonlocal num_labels
             num_labels += sum(sample.label is not None for sample in chunk)
             extensions.update(*(sample.extensions for sample in chunk))
-            yield Shard(
-                index=index,
-                path=found.path,
-                first_row=first,
-                rows=len(chunk),
-                etag=found.etag,
-                first_file_row=first,
-                listing=write_part(self.store, "pool/samples", _listing(chunk)),
-            )
-            first += len(chunk)
-            index += 1
-        if first == 0:
+            return write_part(self.store, "pool/samples", _listing(chunk))
+
+        shards = tuple(cut(found, samples, self.rows_per_shard, write=write))
+        if not shards:
             raise ShardUnreadable("empty", "holds no samples")
         if self.labels_needed and self.pool.label_column is not None and num_labels == 0:
             known = ", ".join(f".{name}" for name in sorted(extensions)[:10])
             raise ShardUnreadable("bad_column", f"no sample has a member .{self.pool.label_column}, only {known}")
+        return shards
 
 
 def read_samples(file: Any, pool: Pool, *, size: int) -> Iterator[Sample]:

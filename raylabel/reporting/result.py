@@ -16,7 +16,7 @@ from pyarrow import csv
 from raylabel import runtime, schema
 from raylabel.acceptance import Certificate, MonotoneCalibration
 from raylabel.campaign import Campaign, Pieces, folder
-from raylabel.errors import ConfigError, RaylabelError
+from raylabel.errors import ConfigError
 from raylabel.reporting.accept import verdict_of, view_audit
 from raylabel.workspace import Part, Record, read_part, write_part
 
@@ -126,9 +126,7 @@ def export_labels(campaign: Campaign, target: Path) -> int:
         raise ConfigError(f"{target}: expected a name that ends in .parquet, .csv or .jsonl")
     if not target.parent.is_dir():
         raise ConfigError(f"{target}: there is no folder {target.parent}; make it or choose another")
-    record = campaign.records.find("labels/labels")
-    if record is None:
-        raise RaylabelError(f"{campaign.store.root}: no result yet; `raylabel run` goes on to it")
+    record = campaign.records.require("labels/labels", missing="no result yet; `raylabel run` goes on to it")
     tables = (read_part(campaign.store, part) for part in record.parts["labels"])
     if target.suffix == ".parquet":
         with pq.ParquetWriter(target, schema.LABELS, compression="zstd") as writer:

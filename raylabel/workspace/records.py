@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raylabel.errors import FingerprintError
+from raylabel.errors import FingerprintError, RaylabelError
 from raylabel.workspace.store import Store
 from raylabel.workspace.tables import Part
 
@@ -61,6 +61,22 @@ class Records:
             )
         parts = {table: tuple(Part(**part) for part in found) for table, found in tree["parts"].items()}
         return Record(facts=tree["facts"], parts=parts)
+
+    def require(self, name: str, *, missing: str) -> Record:
+        """The record of that name.
+
+        Args:
+            name: of the record.
+            missing: what to tell whoever comes too early: what is not there yet, and what makes it.
+
+        Raises:
+            RaylabelError: its step has not been committed.
+            FingerprintError: the record belongs to another campaign.
+        """
+        record = self.find(name)
+        if record is None:
+            raise RaylabelError(f"{self.store.root}: {missing}")
+        return record
 
     def once(self, name: str, make: Callable[[], Record]) -> Record:
         """Return the record of that name; where there is none, run `make` and commit what it returns.

@@ -5,6 +5,7 @@ import torch
 
 from raylabel.config import Backbone, Compute
 from raylabel.models.arithmetic import Arithmetic
+from raylabel.models.backbones import build
 from raylabel.models.choose import choose, decide, measure
 
 BASE = Arithmetic("cpu", "float32", fused=True, compiled=False, batch_size=32, threads=1)
@@ -51,7 +52,7 @@ def test_what_is_named_is_not_measured():
 def test_a_tiny_model_keeps_the_sharper_numbers():
     found = choose(TINY, Compute(), "cpu")
     assert (found.arithmetic.dtype, found.arithmetic.batch_size, found.arithmetic.compiled) == ("float32", 32, False)
-    assert found.ms_per_image["float32"] < 0.5
+    assert found == decide(BASE, found.ms_per_image)
 
 
 def test_a_model_that_cannot_be_folded_is_left_as_it_is(tmp_path):
@@ -63,4 +64,11 @@ def test_a_model_that_cannot_be_folded_is_left_as_it_is(tmp_path):
 
 def test_measuring_a_model_that_is_wider_takes_longer():
     torch.set_num_threads(1)
-    assert measure(RESNET, BASE) > 3 * measure(TINY, BASE) > 0
+    wide, tiny = (measure(build(backbone), backbone.image_size, BASE) for backbone in (RESNET, TINY))
+    assert wide > 3 * tiny > 0
+
+
+def test_measuring_leaves_the_model_as_it_was():
+    encoder = build(TINY)
+    measure(encoder, TINY.image_size, replace(BASE, dtype="bfloat16"))
+    assert {value.dtype for value in encoder.module.parameters()} == {torch.float32}

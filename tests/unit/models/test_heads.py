@@ -170,14 +170,6 @@ def test_a_row_does_not_depend_on_its_neighbours(dim):
     assert np.array_equal(head.probabilities(rows[order]), whole[order])
 
 
-def test_every_finite_half_is_widened_exactly():
-    halves = np.arange(65_536, dtype=np.uint16).view(np.float16)
-    halves = halves[np.isfinite(halves)]
-    out = np.full(len(halves), np.nan, np.float32)
-    heads._widen(halves, out)
-    assert np.array_equal(out.view(np.uint32), halves.astype(np.float32).view(np.uint32)), "-0.0 keeps its sign"
-
-
 @pytest.mark.parametrize(("dim", "num_classes"), [(3, 2), (512, 10), (768, 1000)])
 def test_logits_are_the_plain_float64_product(dim, num_classes):
     """Within what the order of a float64 sum can change."""

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from raylabel.errors import FingerprintError
+from raylabel.errors import FingerprintError, RaylabelError
 from raylabel.workspace import Part, Record, Records, write_part
 
 FINGERPRINT = "a" * 64
@@ -19,6 +19,15 @@ def records(store):
 
 def test_a_step_that_has_not_happened_has_no_record(records):
     assert records.find(STEP) is None
+    with pytest.raises(RaylabelError) as caught:
+        records.require(STEP, missing="no round yet; `raylabel run` begins")
+    assert str(caught.value) == f"{records.store.root}: no round yet; `raylabel run` begins"
+
+
+def test_a_step_that_has_happened_is_given(records):
+    record = Record(facts={"n": 1})
+    records.commit(STEP, record)
+    assert records.require(STEP, missing="no round yet") == record
 
 
 def test_once_runs_a_step_once_and_finds_it_afterwards(records, store):
