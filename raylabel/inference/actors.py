@@ -24,7 +24,7 @@ from raylabel.campaign import Campaign, EncoderRef
 from raylabel.errors import RaylabelError
 from raylabel.inference.decoders import DeviceDecoder, IsolatedDecoder, LocalDecoder
 from raylabel.inference.decoding import DecodedBatch, Decoder, Failure, decode_shard
-from raylabel.inference.meter import Work
+from raylabel.meter import Work
 from raylabel.pool import Plan, Shard, ShardUnreadable
 from raylabel.pool.shards import shard_from_json
 from raylabel.workspace import Part, Record, write_part

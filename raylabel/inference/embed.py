@@ -17,13 +17,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import ray
-from ray.data import ActorPoolStrategy, DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raylabel import runtime
 from raylabel.campaign import BEGUN, Campaign, EncoderRef, Pieces
 from raylabel.inference.actors import EmbedShards, Job, head_of, shard_name
-from raylabel.inference.meter import Meter, Rates, Work, bound_by, rates
+from raylabel.meter import Meter, Rates, Work, bound_by, rates
 from raylabel.pool import Plan, Shard
 from raylabel.progress import Show, counted, counting, say
 from raylabel.workspace import Part, Record
@@ -149,14 +148,14 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
 
 def _pass(job: Job, meter: Any, crew: Team, todo: Sequence[Shard]) -> list[Shard]:
     """Run shards through the actors, which commit them; gives those that never came."""
+    from ray.data import ActorPoolStrategy, from_items  # a second to import, and this module's tasks run without it
+
     open_shards = {shard.index: shard for shard in todo}
     at_once = -(-crew.decoders // crew.models) if job.in_tasks and crew.decoders else 1
     with _ray_data(may_lose=not job.isolate), warnings.catch_warnings():
         # Ray's default is to try for ever; it has no named parameter for a bound yet, only this deprecated one.
         warnings.simplefilter("ignore", DeprecationWarning)
-        work = ray.data.from_items(
-            [{"shard": json.dumps(asdict(shard))} for shard in todo], override_num_blocks=len(todo)
-        )
+        work = from_items([{"shard": json.dumps(asdict(shard))} for shard in todo], override_num_blocks=len(todo))
         done = work.map_batches(
             EmbedShards,
             batch_size=1,
@@ -190,6 +189,8 @@ def _tried_again() -> dict[str, Any]:
 @contextmanager
 def _ray_data(*, may_lose: bool) -> Iterator[None]:
     """Ray Data's settings for one pass: quiet, and with or without blocks that may be lost."""
+    from ray.data import DataContext
+
     context, logger = DataContext.get_current(), logging.getLogger("ray.data")
     before = context.enable_progress_bars, context.max_errored_blocks, logger.level
     context.enable_progress_bars = False

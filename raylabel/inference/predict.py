@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from raylabel import runtime, schema
 from raylabel.campaign import Campaign, Pieces, folder
-from raylabel.models.heads import Head
 from raylabel.workspace import Part, Record, read_part, write_part
 from raylabel.workspace.vectors import embeddings_of
+
+if TYPE_CHECKING:
+    from raylabel.models.heads import Head  # SciPy and scikit-learn are not for every worker
 
 TASK_ROWS = 32_768
 """Rows that make a task worth its start and its reading of the head; parts are never cut."""
@@ -67,6 +70,8 @@ class _Score:
     head: str
 
     def __call__(self, parts: list[Part]) -> list[Part]:
+        from raylabel.models.heads import Head
+
         head = Head.from_bytes(self.campaign.store.read(self.head))
         return [self._score(head, part) for part in parts]
 

@@ -15,7 +15,7 @@ from raylabel.models.backbones import Encoder, build
 from raylabel.models.encode import BatchEncoder, fold_batch_norms
 
 IMAGES = 8
-REPEATS = 3
+REPEATS = 2
 LEAST_RATIO = 1.2
 LEAST_SAVED_MS = 0.2
 """bfloat16 is taken where it is at least this many times as fast and saves at least so much an image: below that,

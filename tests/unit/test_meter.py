@@ -1,6 +1,6 @@
 import pytest
 
-from raylabel.inference.meter import Meter, Work, bound_by, rates
+from raylabel.meter import Meter, Work, bound_by, rates
 
 
 def test_a_shard_that_is_begun_again_counts_once():
@@ -20,12 +20,12 @@ def test_a_shard_that_is_begun_again_counts_once():
 
 
 def test_the_first_items_tell_when_the_start_was_over(monkeypatch):
-    monkeypatch.setattr("raylabel.inference.meter.time.time", lambda: 5.0)
+    monkeypatch.setattr("raylabel.meter.time.time", lambda: 5.0)
     meter = Meter()
     meter.begin(1)
     assert meter.first() is None
     meter.add(1, Work(items=32))
-    monkeypatch.setattr("raylabel.inference.meter.time.time", lambda: 9.0)
+    monkeypatch.setattr("raylabel.meter.time.time", lambda: 9.0)
     meter.add(1, Work(items=31))
     assert meter.first() == (5.0, 32)
 
