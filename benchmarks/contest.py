@@ -18,10 +18,17 @@ DAFT = VENV / "peers-daft" / "bin" / "python"
 FILE_ROWS = 256
 
 
-def photos(source: Path, target: Path, *, copies: int, limit: int | None = None) -> int:
+def photos(source: Path, target: Path, *, copies: int, file_rows: int = FILE_ROWS, limit: int | None = None) -> int:
     """Lay the photos of trashnet into many small files, several times over under names of their own.
 
     Small files, because on a short run whoever is left with the last large one would be measured for that.
+
+    Args:
+        source: trashnet's Parquet files.
+        target: a new folder.
+        copies: of every photo.
+        file_rows: images of a file.
+        limit: photos taken, before they are copied.
 
     Returns:
         How many images.
@@ -33,9 +40,9 @@ def photos(source: Path, target: Path, *, copies: int, limit: int | None = None)
     for copy in range(copies):
         names = pa.array([f"{copy}/{name}" for name in table.column("path").to_pylist()])
         renamed = table.set_column(table.schema.get_field_index("path"), "path", names)
-        for start in range(0, renamed.num_rows, FILE_ROWS):
+        for start in range(0, renamed.num_rows, file_rows):
             pq.write_table(
-                renamed.slice(start, FILE_ROWS),
+                renamed.slice(start, file_rows),
                 target / f"{number:05d}.parquet",
                 compression="none",
                 use_dictionary=False,

@@ -16,7 +16,7 @@ from pathlib import Path
 from contest import PEERS, contest, photos, rate, tell
 from record import Outcome, arguments, finish, real_data
 
-REPEATS = 2
+REPEATS = 5
 IMAGES = 1_280
 MODELS = ("resnet18", "mobilenet_v2")
 
@@ -28,7 +28,7 @@ def main() -> None:
     outcome = Outcome("label", ("workload", "engine", "images/s", "raylabel ÷ it", "start s", "peak RSS GB"))
     with tempfile.TemporaryDirectory(dir=options.work) as place:
         pool = Path(place) / "pool"
-        count = photos(data / "trashnet", pool, copies=1, limit=512 if options.quick else IMAGES)
+        count = photos(data / "trashnet", pool, copies=1, file_rows=128, limit=512 if options.quick else IMAGES)
         for model in MODELS:
             weights = data / "weights" / f"{model}_imagenet.safetensors"
             if not weights.exists():

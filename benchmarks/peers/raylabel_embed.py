@@ -58,7 +58,9 @@ def main() -> None:
     process = psutil.Process()
     with tempfile.TemporaryDirectory() as place:
         config = config_of(task, Path(place))
+        began = time.time()
         with runtime.session(config.compute):
+            ray_s = time.time() - began
             campaign = open_campaign(config)
             parts, speed = embed(campaign)
             ended = time.time()
@@ -76,6 +78,8 @@ def main() -> None:
         seconds=speed["images"] / speed["achieved"],
         total_s=total,
         startup_s=total - speed["seconds"],
+        ray_s=ray_s,
+        actors_s=speed["start_s"],
         limit_per_s=speed["limit"],
         **store,
     )
