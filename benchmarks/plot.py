@@ -72,10 +72,7 @@ def draw_throughput(results: Sequence[Result], target: Path) -> None:
     for axis, (workload, rates, result) in zip(axes, panels, strict=True):
         limit = result["limits"][workload]
         _bars(axis, rates, [f"{rate:,.0f}" for rate in rates.values()])
-        axis.axvline(limit, color=LIMIT, linewidth=1.5, label=f"limit {limit:,.0f}")
-        axis.set_xlim(0, 1.18 * max(limit, *rates.values()))
-        axis.set_title(f"{workload}, {result['hardware']}", loc="left", fontsize=9)
-        axis.legend(loc="lower right", frameon=False)
+        _line(axis, limit, f"limit {limit:,.0f}", most=max(rates.values()), title=f"{workload}, {result['hardware']}")
     axes[-1].set_xlabel("images/s")
     _write(figure, target)
 
@@ -92,10 +89,7 @@ def draw_decode(result: Result, target: Path) -> None:
         # raylabel's own ratio was taken turn by turn, which is steadier than a ratio of rates.
         ratios = {name: rate / base for name, rate in rates.items()} | {"raylabel": result["ratios"][size]}
         _bars(axis, ratios, [f"{ratio:.2f}" for ratio in ratios.values()])
-        axis.axvline(limit, color=LIMIT, linewidth=1.5, label=f"asked {limit:.2f}")
-        axis.set_xlim(0, 1.18 * max(limit, *ratios.values()))
-        axis.set_title(f"{size}, {result['hardware']}", loc="left", fontsize=9)
-        axis.legend(loc="lower right", frameon=False)
+        _line(axis, limit, f"asked {limit:.2f}", most=max(ratios.values()), title=f"{size}, {result['hardware']}")
     axes[-1].set_xlabel("decoding speed ÷ a bare torchvision loop's")
     _write(figure, target)
 
@@ -117,6 +111,14 @@ def _bars(axis: Any, values: dict[str, float], said: Sequence[str]) -> None:
     axis.bar_label(bars, said, padding=3)
     axis.invert_yaxis()
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def _line(axis: Any, at: float, label: str, *, most: float, title: str) -> None:
+    """A line to hold the bars against, of which the longest is `most`, and the panel's title."""
+    axis.axvline(at, color=LIMIT, linewidth=1.5, label=label)
+    axis.set_xlim(0, 1.18 * max(at, most))
+    axis.set_title(title, loc="left", fontsize=9)
+    axis.legend(loc="lower right", frameon=False)
 
 
 def _write(figure: Any, target: Path) -> None:

@@ -18,6 +18,7 @@ from raylabel import schema
 from raylabel.campaign import find_campaign
 from raylabel.cli import main
 from raylabel.config import Config
+from raylabel.demo import DIGITS
 from raylabel.workspace import read_part, read_parts
 
 CLASSES = ("airplane", "automobile", "frog")
@@ -40,8 +41,38 @@ def settings(pool: str, workspace: str, data: Path, **sections: dict[str, Any]) 
         # Named, not measured: two workspaces that are compared must compute alike on a noisy machine.
         "compute": {"dtype": "float32"},
     }
-    for name, values in sections.items():
-        tree[name] = {**tree.get(name, {}), **values}
+    return _config(tree, sections)
+
+
+def digits_settings(pool: Path, workspace: Path, **sections: dict[str, Any]) -> Config:
+    """A small campaign on the demo's digits, answered by the oracle; `sections` as above."""
+    tree: dict[str, Any] = {
+        "workspace": str(workspace),
+        "classes": DIGITS,
+        "pool": {"path": str(pool), "label_column": "label"},
+        "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
+        "budget": {"train_answers": 100, "audit_answers": 100, "rounds": 1},
+        "labeling": {"labeler": "oracle"},
+        "acceptance": {"max_error": 0.3},
+    }
+    return _config(tree, sections)
+
+
+def bare_settings(workspace: Path, **sections: Any) -> Config:
+    """A campaign whose pool nobody looks at; `sections` replaces settings in single sections, or others whole."""
+    tree: dict[str, Any] = {
+        "workspace": str(workspace),
+        "classes": ["ant", "bee"],
+        "pool": {"path": "/nowhere"},
+        "budget": {"train_answers": 10, "audit_answers": 0, "rounds": 5},
+        "compute": {"dtype": "float32"},  # as above
+    }
+    return _config(tree, sections)
+
+
+def _config(tree: dict[str, Any], sections: dict[str, Any]) -> Config:
+    for name, value in sections.items():
+        tree[name] = {**tree.get(name, {}), **value} if isinstance(value, dict) else value
     return Config.model_validate(tree)
 
 

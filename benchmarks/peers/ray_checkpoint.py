@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 import ray
 from counted import note
 from ray.data.checkpoint import CheckpointConfig
-from ray_script import Actor, preprocess
+from ray_script import Actor, embed
 from task import arguments
 
 
@@ -27,22 +26,13 @@ class CountedActor(Actor):
 
 def main() -> None:
     """Embed and write what is missing."""
-    task, cores = arguments(__doc__ or "", resumes=True), os.cpu_count() or 1
+    task = arguments(__doc__ or "", resumes=True)
     ray.init("local", include_dashboard=False, log_to_driver=False)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.checkpoint_config = CheckpointConfig("path", str(Path(task.out).parent / "checkpoint"))
     # A quarter of a core each: in a second run the checkpoint's filter holds a core for itself.
-    dataset = ray.data.read_parquet(list(task.files), columns=["path", "image"])
-    dataset = dataset.map(preprocess, fn_kwargs={"image_size": task.image_size}, num_cpus=0.25)
-    embedded = dataset.map_batches(
-        CountedActor,
-        fn_constructor_args=(task,),
-        batch_size=task.batch_size,
-        compute=ray.data.ActorPoolStrategy(size=cores),
-        num_cpus=0.25,
-    )
-    embedded.write_parquet(task.out)
+    embed(task, CountedActor, num_cpus=0.25)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,26 @@ class Actor:
         return table_of([str(path) for path in batch["path"]], self._embedder.embed_normalised(pixels))
 
 
+def embed(task: Task, actor: type, *, num_cpus: float) -> None:
+    """Read, preprocess, embed in as many actors as there are cores, and write.
+
+    Args:
+        task: what, and where to.
+        actor: the model.
+        num_cpus: what each task and actor claims.
+    """
+    dataset = ray.data.read_parquet(list(task.files), columns=["path", "image"])
+    dataset = dataset.map(preprocess, fn_kwargs={"image_size": task.image_size}, num_cpus=num_cpus)
+    embedded = dataset.map_batches(
+        actor,
+        fn_constructor_args=(task,),
+        batch_size=task.batch_size,
+        compute=ray.data.ActorPoolStrategy(size=os.cpu_count() or 1),
+        num_cpus=num_cpus,
+    )
+    embedded.write_parquet(task.out)
+
+
 def object_store() -> dict[str, int]:
     """The size of the object store, and what went from it to the disk since Ray was started; bytes."""
     state = internal_api.get_state_from_address(ray.get_runtime_context().gcs_address)
@@ -47,20 +67,11 @@ def object_store() -> dict[str, int]:
 
 def main() -> None:
     """Embed and write."""
-    watch, task, cores = Watch(), arguments(__doc__ or ""), os.cpu_count() or 1
+    watch, task = Watch(), arguments(__doc__ or "")
     ray.init("local", include_dashboard=False, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     # Half a core each: with one each, as many actors as cores would leave none for reading.
-    dataset = ray.data.read_parquet(list(task.files), columns=["path", "image"])
-    dataset = dataset.map(preprocess, fn_kwargs={"image_size": task.image_size}, num_cpus=0.5)
-    embedded = dataset.map_batches(
-        Actor,
-        fn_constructor_args=(task,),
-        batch_size=task.batch_size,
-        compute=ray.data.ActorPoolStrategy(size=cores),
-        num_cpus=0.5,
-    )
-    embedded.write_parquet(task.out)
+    embed(task, Actor, num_cpus=0.5)
     watch.report("ray_script", task, **object_store())
 
 

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from campaigns import result_of, run
+from campaigns import digits_settings, result_of, run
 
 from raylabel.campaign import open_campaign
-from raylabel.config import Config
-from raylabel.demo import DIGITS, write_pool
+from raylabel.demo import write_pool
 from raylabel.loop import plan_once
 
 
@@ -24,17 +23,7 @@ def album(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_labeled(ray_session: str, album: Path, tmp_path: Path) -> None:
-    config = Config.model_validate(
-        {
-            "workspace": str(tmp_path / "workspace"),
-            "classes": DIGITS,
-            "pool": {"path": str(album)},
-            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
-            "budget": {"train_answers": 100, "audit_answers": 100, "rounds": 1},
-            "labeling": {"labeler": "oracle"},
-            "acceptance": {"max_error": 0.3},
-        }
-    )
+    config = digits_settings(album, tmp_path / "workspace", pool={"label_column": None})
     plan_once(open_campaign(config))
     files = sorted(album.rglob("*.png"))
     files[3].unlink()

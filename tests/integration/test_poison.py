@@ -6,10 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from campaigns import raylabel, result_of, write_toml
+from campaigns import digits_settings, raylabel, result_of, write_toml
 
-from raylabel.config import Config
-from raylabel.demo import DIGITS, write_pool
+from raylabel.demo import write_pool
 
 # Python runs a sitecustomize.py that it finds before anything else, so every worker has this decoder.
 DECODER = """
@@ -55,18 +54,8 @@ def test_poison(tmp_path: Path, decode: str, poison: dict[int, bytes]) -> None:
             pa.Table.from_pylist(rows[number * 100 : number * 100 + 100]), tmp_path / f"pool/{number}.parquet"
         )
     (tmp_path / "sitecustomize.py").write_text(DECODER)
-    config = Config.model_validate(
-        {
-            "workspace": str(tmp_path / "workspace"),
-            "classes": DIGITS,
-            "pool": {"path": str(tmp_path / "pool"), "label_column": "label", "decode_timeout_s": 4.0},
-            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
-            "budget": {"train_answers": 100, "audit_answers": 100, "rounds": 1},
-            "labeling": {"labeler": "oracle"},
-            "acceptance": {"max_error": 0.3},
-            "compute": {"decode": decode},
-        }
-    )
+    pool = {"decode_timeout_s": 4.0}
+    config = digits_settings(tmp_path / "pool", tmp_path / "workspace", pool=pool, compute={"decode": decode})
     toml = write_toml(config, tmp_path / "campaign.toml")
     done = raylabel("run", toml, env={"PYTHONPATH": str(tmp_path), "TRIES": str(tmp_path / "tries")})
     assert done.returncode == 0, done.stderr

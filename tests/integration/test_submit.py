@@ -10,10 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from campaigns import free_port, write_toml
+from campaigns import digits_settings, free_port, write_toml
 
-from raylabel.config import Config
-from raylabel.demo import DIGITS, write_pool
+from raylabel.demo import write_pool
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -65,17 +64,7 @@ def submit(env: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess
 
 def test_jobs(head: dict[str, str], tmp_path: Path) -> None:
     truth = write_pool(tmp_path / "pool")
-    config = Config.model_validate(
-        {
-            "workspace": str(tmp_path / "workspace"),
-            "classes": DIGITS,
-            "pool": {"path": str(tmp_path / "pool"), "label_column": "label"},
-            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
-            "budget": {"train_answers": 100, "audit_answers": 100, "rounds": 1},
-            "labeling": {"labeler": "oracle"},
-            "acceptance": {"max_error": 0.2},
-        }
-    )
+    config = digits_settings(tmp_path / "pool", tmp_path / "workspace", acceptance={"max_error": 0.2})
     toml = str(write_toml(config, tmp_path / "campaign.toml"))
     embedded = submit(head, "embed.py", toml)
     assert embedded.returncode == 0, embedded.stdout + embedded.stderr

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import webdataset
-from campaigns import invoke, result_of, write_toml
+from campaigns import digits_settings, invoke, result_of, write_toml
 
-from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
 
 
@@ -21,17 +20,8 @@ def test_a_pool_of_tars_is_labeled(ray_session: str, tmp_path: Path) -> None:
                 writer.write({"__key__": row["id"], "png": row["image"], "cls": DIGITS.index(row["label"])})
     cut = tmp_path / "tars" / "2.tar"
     cut.write_bytes(cut.read_bytes()[:50_000])
-    config = Config.model_validate(
-        {
-            "workspace": str(tmp_path / "workspace"),
-            "classes": DIGITS,
-            "pool": {"path": str(tmp_path / "tars"), "label_column": "cls"},
-            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
-            "budget": {"train_answers": 100, "audit_answers": 100, "rounds": 1},
-            "labeling": {"labeler": "oracle"},
-            "acceptance": {"max_error": 0.3},
-        }
-    )
+    pool = {"label_column": "cls"}
+    config = digits_settings(tmp_path / "tars", tmp_path / "workspace", pool=pool)
     done = invoke("run", write_toml(config, tmp_path / "campaign.toml"))
     assert done.returncode == 3, done.stderr  # done, but a whole file could not be read
     assert "0 of 334 items and 1 whole files could not be read" in done.stderr

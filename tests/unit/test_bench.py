@@ -1,11 +1,11 @@
 import json
 
 import pytest
-from campaigns import invoke, write_toml
+from campaigns import digits_settings, invoke, write_toml
 
 from raylabel.bench import advise, bound
 from raylabel.config import Config
-from raylabel.demo import DIGITS, write_pool
+from raylabel.demo import write_pool
 
 FACTS = {"storage": 900.0, "workers": 2, "decode": 400.0, "model": 200.0, "limit": 133.0, "of_limit": 0.95}
 
@@ -37,14 +37,7 @@ def test_advice_names_what_to_change():
 def test_throughput(ray_session, tmp_path):
     """The whole verb on a small pool: the sample, its limits and the pass agree, and the workspace stays empty."""
     write_pool(tmp_path / "pool")
-    config = Config.model_validate(
-        {
-            "workspace": str(tmp_path / "workspace"),
-            "classes": DIGITS,
-            "pool": {"path": str(tmp_path / "pool"), "label_column": "label"},
-            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
-        }
-    )
+    config = digits_settings(tmp_path / "pool", tmp_path / "workspace")
     toml = write_toml(config, tmp_path / "campaign.toml")
     done = invoke("bench", "throughput", toml, "--images", 128, "--json")
     assert done.returncode == 0, done.stderr

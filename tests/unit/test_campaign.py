@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from campaigns import bare_settings as settings
 
 from raylabel import campaign as module
 from raylabel import profile
@@ -21,23 +22,9 @@ from raylabel.campaign import (
     open_campaign,
     training_answers,
 )
-from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError, UnknownName
 from raylabel.sampling import STRATEGIES
 from raylabel.workspace import Part, Record
-
-
-def settings(workspace, **sections):
-    tree = {
-        "workspace": str(workspace),
-        "classes": ["ant", "bee"],
-        "pool": {"path": "/nowhere"},
-        "budget": {"train_answers": 10, "audit_answers": 0, "rounds": 5},
-        "compute": {"dtype": "float32"},  # named, not measured: workspaces are compared on a noisy machine
-    }
-    for name, value in sections.items():
-        tree[name] = {**tree.get(name, {}), **value} if isinstance(value, dict) else value
-    return Config.model_validate(tree)
 
 
 def begun(config):

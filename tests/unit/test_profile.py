@@ -2,26 +2,13 @@ import json
 
 import numpy as np
 import pytest
+from campaigns import bare_settings as settings
 
 from raylabel import runtime
 from raylabel.campaign import BEGUN, find_campaign, open_campaign
-from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError
 from raylabel.profile import resolve_profile
 from raylabel.workspace import Record
-
-
-def settings(workspace, **sections):
-    tree = {
-        "workspace": str(workspace),
-        "classes": ["ant", "bee"],
-        "pool": {"path": "/nowhere"},
-        "budget": {"train_answers": 10, "audit_answers": 0, "rounds": 5},
-        "compute": {"dtype": "float32"},  # named, not measured: workspaces are compared on a noisy machine
-    }
-    for name, value in sections.items():
-        tree[name] = {**tree.get(name, {}), **value} if isinstance(value, dict) else value
-    return Config.model_validate(tree)
 
 
 def test_profile(ray_session, tmp_path):

@@ -2,11 +2,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from campaigns import bare_settings, digits_settings
 
-from raylabel import inference
+from raylabel import inference, runtime
 from raylabel.campaign import open_campaign
-from raylabel.config import Config
-from raylabel.demo import DIGITS, write_pool
+from raylabel.demo import write_pool
+from raylabel.inference.embed import team
 from raylabel.loop import plan_once
 from raylabel.models.backbones import build
 from raylabel.models.encode import BatchEncoder
@@ -34,15 +35,7 @@ def pool(tmp_path_factory):
 
 def embedded(pool, workspace, **compute):
     """What a pass stored: rows, ids, embeddings, and the records of it."""
-    config = Config.model_validate(
-        {
-            "workspace": str(workspace),
-            "classes": DIGITS,
-            "pool": {"path": str(pool)},
-            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
-            "compute": compute,
-        }
-    )
+    config = digits_settings(pool, workspace, compute=compute)
     campaign = open_campaign(config)
     ref = inference.first_backbone(campaign)
     pieces = inference.embed(campaign, plan_once(campaign), ref)
@@ -83,6 +76,31 @@ def test_against_a_plain_loop(ray_session, pool, tmp_path, compute):
     assert speed["limit"] == pytest.approx(beside if compute["decode"] == "tasks" else after)
     [lost] = [row for part in record.parts["quarantine"] for row in read_part(campaign.store, part).to_pylist()]
     assert (lost["id"], lost["error_code"], lost["stage"]) == (rows[BAD]["id"], "not_an_image", "embed")
+
+
+@pytest.mark.parametrize(
+    ("compute", "num_shards", "models", "in_tasks"),
+    [
+        ({}, 100, None, False),  # a core each
+        ({"workers": 3}, 100, 3, False),
+        ({"workers": 3}, 2, 2, False),  # nobody without a shard
+        ({"workers": 1, "decode": "tasks"}, 100, 1, True),
+        ({"workers": 1, "decode": "tasks"}, 1, 1, True),
+    ],
+)
+def test_the_team_is_sized_to_the_cluster(ray_session, tmp_path, compute, num_shards, models, in_tasks):
+    cores = runtime.resources()["cpus"]
+    campaign = open_campaign(bare_settings(tmp_path, compute=compute))
+    found = team(campaign, num_shards=num_shards)
+    assert found.models == (models or cores)
+    if in_tasks:
+        assert found.decoders == min(cores, num_shards)
+        assert found.claim["num_cpus"] == 0  # its decode tasks want the cores
+    else:
+        assert found.decoders is None
+        claimed = found.models * found.claim["num_cpus"]
+        assert claimed < cores, "something is left for Ray Data's own tasks"
+        assert found.claim["num_cpus"] == min(0.9, cores / (found.models + 1))
 
 
 def test_shards_that_are_done_are_not_repeated(ray_session, pool, tmp_path, capsys):

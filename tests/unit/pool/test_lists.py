@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from pools import items
 
 from raylabel import schema
 from raylabel.config import Pool
 from raylabel.errors import PoolError
-from raylabel.pool import Item, Plan, Want, fetch, plan, plan_pool, read_shard
+from raylabel.pool import Plan, Want, fetch, plan, plan_pool
 from raylabel.pool.listing import list_pool
 from raylabel.pool.lists import CutList, locate
 from raylabel.workspace import read_part
@@ -34,15 +35,6 @@ def as_csv(rows: list[dict[str, object]]) -> bytes:
 
 def as_jsonl(rows: list[dict[str, object]]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def items(found: Plan, pool: Pool, store, batch_rows: int = 7) -> list[Item]:
-    return [
-        item
-        for shard in found.shards
-        for batch in read_shard(found, shard, pool=pool, store=store, batch_rows=batch_rows)
-        for item in batch.items
-    ]
 
 
 def planned(place, name: str, workspace, *, labels_needed: bool = False, **settings) -> Plan:

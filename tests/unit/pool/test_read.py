@@ -5,10 +5,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pools import items
 
 from raylabel.config import Pool
 from raylabel.errors import PoolError, StorageError
-from raylabel.pool import Item, Plan, ShardUnreadable, Want, fetch, fetch_shards, plan, plan_pool, read_shard
+from raylabel.pool import Plan, ShardUnreadable, Want, fetch, fetch_shards, plan, plan_pool, read_shard
 from raylabel.pool.read import fetch_from
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -18,16 +19,6 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 def small_shards(monkeypatch):
     """A shard closes at 10 items."""
     monkeypatch.setattr(plan, "ROWS", 10)
-
-
-def items(found: Plan, pool: Pool, store, batch_rows: int = 7) -> list[Item]:
-    """All items of a pool, shard by shard."""
-    return [
-        item
-        for shard in found.shards
-        for batch in read_shard(found, shard, pool=pool, store=store, batch_rows=batch_rows)
-        for item in batch.items
-    ]
 
 
 def flipped(data: bytes, column: str, *, group: int) -> bytes:
