@@ -31,7 +31,7 @@ def main() -> None:
         f"Bare decoding alone: {found['bare']['decode_per_s']:,.0f} images/s.",
         f"raylabel's start: Ray {found['raylabel']['ray_s']:.1f} s, actors and first batch "
         f"{found['raylabel']['actors_s']:.1f} s; the rest is Python's imports, "
-        "looking at the model and planning the pool, which a campaign does once.",
+        "and looking at the model and planning the pool, which a campaign does once.",
         "Memory that processes share, as an object store, counts once for each of them.",
     ]
     finish(outcome, save=options.save)

@@ -2,9 +2,9 @@
 
 `raylabel embed` beside Ray Data's documented script with Ray Data's own CheckpointConfig, each against an unbroken run
 of its own. The whole process group is killed when half of the pool has gone into the model, by the model's own count.
-Work done twice, in images: what had gone into the model by then, and what goes into it in the second run, less the
-pool. What workers still embed until they notice that their driver is gone stands beside it. Images that were decoded
-and lost before they came to the model are not counted: that favours whoever decodes far ahead.
+Work done twice, in images: what went into the model in both runs, less the pool; of it, what workers still embedded
+until they noticed that their driver was gone stands beside it. Images that were decoded and lost before they came to
+the model are not counted: that favours whoever decodes far ahead.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class Found:
         start_s: of it, until the first batch.
         killed_s: from the start of the run that was killed to its end.
         again_s: the whole of the run after that.
-        twice: images that had gone into the model before the kill and went into it again.
-        orphaned: images that went into the model after the kill, from workers that had not noticed yet.
+        twice: images that went into the model in both runs, by whomever, beyond the pool.
+        orphaned: of all, those of workers that had not noticed the kill yet; what they commit is not done again.
         missing: images that are not in the output of the broken runs.
         doubled: rows of that output whose image stands there already.
         left: files in its way that belong to nothing.
@@ -185,7 +185,7 @@ def measure(engine: Raylabel | Checkpointed, place: Path, ids: list[str]) -> Fou
     killed_at, gone_at = child.began + killed_s, time.time()
     with start(engine, broken, tally, "again") as child:
         again_s = child.finish()
-    twice = tally.images(until=killed_at) + tally.images(since=gone_at) - len(ids)
+    twice = tally.images() - len(ids)
     orphaned = tally.images(since=killed_at, until=gone_at)
 
     output = engine.output(broken)
@@ -255,8 +255,8 @@ def outcome_of(found: dict[str, list[Found]], *, images: int) -> Outcome:
         f"{len(found['raylabel'])} interleaved runs of whole commands, from their start to their exit.",
         f"Asked of raylabel: at most one shard a worker done twice ({allowed:,} images), both runs within {SLACK} x "
         f"the unbroken one and one start, nothing missing, nothing written twice: {'held' if held else 'MISSED'}.",
-        "Done twice: in the model by the time of the kill, and again. After the kill: by workers that had not noticed "
-        "yet. Left: parts that no record names; what remains of checkpoints.",
+        "Done twice: in the model, in both runs together, less the pool. After the kill: of these, by workers that had "
+        "not noticed yet. Left: parts that no record names; what remains of checkpoints.",
     ]
     return outcome
 

@@ -113,6 +113,12 @@ def each(function: Callable[..., object], *columns: Iterable[object], workers: i
     return run
 
 
+def clear(place: Path) -> None:
+    """Empty the folder, and wait until the disk is done with what was written before: nobody pays for another."""
+    shutil.rmtree(place, ignore_errors=True)
+    os.sync()
+
+
 def limits(vectors: Vectors, place: Path) -> dict[str, float]:
     """What the machine can do with one core: hash, get bytes onto the disk, and both; vectors/s."""
     data = vectors.data.cast("B")
@@ -147,7 +153,7 @@ def main() -> None:
         for workers in sorted({1, cores}):
             name = f"written, {workers} at once"
             work = {peer: each(how.write, numbers, pieces, workers=workers) for peer, how in peers.items()}
-            seconds = clock(work, repeats=REPEATS, before=lambda: shutil.rmtree(place, ignore_errors=True))
+            seconds = clock(work, repeats=REPEATS, before=lambda: clear(place))
             rates[name] = {peer: count / spent for peer, spent in seconds.items()}
         for how in peers.values():
             each(how.write, numbers, pieces, workers=cores)()

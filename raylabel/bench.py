@@ -142,10 +142,11 @@ def _limits(config: Config, items: list[Item], arithmetic: Arithmetic) -> dict[s
 def _alone(work: tuple[list[bytes | None], Backbone, int, Arithmetic]) -> tuple[float, float]:
     """Images a second of decoding, and of the model, in this process."""
     from raylabel.models.backbones import build  # torch is imported in the task, not in the driver
-    from raylabel.models.encode import BatchEncoder
+    from raylabel.models.encode import BatchEncoder, keep_freed_memory
     from raylabel.pool.decode import Undecodable, decode
 
     images, backbone, max_pixels, arithmetic = work
+    keep_freed_memory()  # as the actors do
     encoder = BatchEncoder(build(backbone), arithmetic)
     size = arithmetic.batch_size
     pixels = np.zeros((size, backbone.image_size, backbone.image_size, 3), dtype=np.uint8)

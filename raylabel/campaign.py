@@ -134,13 +134,11 @@ def open_campaign(config: Config) -> Campaign:
     store = Store(config.workspace)
     found = _stored(store) if store.exists("campaign.json") else None
     begun = store.exists(f"{BEGUN}.json")
-    tree = config.model_dump(mode="json")
-    # What was measured for another backbone says nothing of this one.
-    keep = found is not None and (begun or found["config"]["backbone"] == tree["backbone"])
-    profile, measured = resolve_profile(config, found=Profile.from_json(found["profile"]) if found and keep else None)
+    # Until the backbone is stored it may be another one, or its code: then what was measured says nothing of it.
+    profile, measured = resolve_profile(config, found=Profile.from_json(found["profile"]) if found and begun else None)
     mine = {
         "raylabel": version("raylabel"),
-        "config": tree,
+        "config": config.model_dump(mode="json"),
         "profile": asdict(profile),
         "measured": measured,
     }

@@ -1,4 +1,7 @@
-"""What a pass over the pool has done so far, and what bounds it: counts and seconds, added up from all workers."""
+"""What a pass over the pool has done so far, and what bounds it: counts and seconds, added up from all workers.
+
+Knows numbers alone, and lies in no folder: the process that it runs in imports nothing else, and is there at once.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,20 @@ from raylabel.config import Config
 from raylabel.demo import DIGITS
 from raylabel.workspace import read_part, read_parts
 
+UNTRACEABLE = """
+import torch
+
+class Moody(torch.nn.Module):
+    def forward(self, images):
+        pooled = images.mean((2, 3))
+        return pooled if images.sum() > 0 else -pooled
+
+def build():
+    return Moody()
+"""
+"""Code of a backbone that branches on its data; `TRACEABLE` does not."""
+TRACEABLE = UNTRACEABLE.replace(" if images.sum() > 0 else -pooled", "")
+
 CLASSES = ("airplane", "automobile", "frog")
 
 
@@ -44,7 +58,7 @@ def settings(pool: str, workspace: str, data: Path, **sections: dict[str, Any]) 
     return _config(tree, sections)
 
 
-def digits_settings(pool: Path, workspace: Path, **sections: dict[str, Any]) -> Config:
+def digits_settings(pool: Path, workspace: Path, /, **sections: dict[str, Any]) -> Config:
     """A small campaign on the demo's digits, answered by the oracle; `sections` as above."""
     tree: dict[str, Any] = {
         "workspace": str(workspace),
@@ -58,7 +72,7 @@ def digits_settings(pool: Path, workspace: Path, **sections: dict[str, Any]) -> 
     return _config(tree, sections)
 
 
-def bare_settings(workspace: Path, **sections: Any) -> Config:
+def bare_settings(workspace: Path, /, **sections: Any) -> Config:
     """A campaign whose pool nobody looks at; `sections` replaces settings in single sections, or others whole."""
     tree: dict[str, Any] = {
         "workspace": str(workspace),

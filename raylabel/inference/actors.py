@@ -69,8 +69,9 @@ class EmbedShards:
 
     def __init__(self, job: Job, meter: Any) -> None:
         from raylabel.models import backbones, weights
-        from raylabel.models.encode import BatchEncoder
+        from raylabel.models.encode import BatchEncoder, keep_freed_memory
 
+        keep_freed_memory()
         encoder = backbones.build(job.campaign.config.backbone)
         weights.fit(encoder, weights.read(job.campaign.store.uri(job.ref.weights)), source=job.ref.weights)
         self._encoder = BatchEncoder(encoder, job.campaign.profile.arithmetic)

@@ -11,7 +11,7 @@ import pickle
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -100,17 +100,23 @@ class Team:
     claim: dict[str, float]
 
 
-def team(campaign: Campaign, *, num_shards: int) -> Team:
-    """Size the pools of workers to the cluster: one actor a core, or one a GPU with the cores to decode for it."""
-    found, compute = runtime.resources(), campaign.config.compute
+def team(campaign: Campaign, cluster: Mapping[str, float], *, num_shards: int) -> Team:
+    """Size the pools of workers: one actor a core, or one a GPU with the cores to decode for it.
+
+    Args:
+        campaign: its config may name workers, and where to decode.
+        cluster: "cpus" and "gpus", as `runtime.resources` gives them.
+        num_shards: nobody is left without one.
+    """
+    compute = campaign.config.compute
     on_gpu = campaign.profile.arithmetic.device == "cuda"
-    models = compute.workers or int(found["gpus"] if on_gpu else found["cpus"]) or 1
+    models = compute.workers or int(cluster["gpus"] if on_gpu else cluster["cpus"]) or 1
     models = min(models, num_shards)
     in_tasks = on_gpu if compute.decode == "auto" else compute.decode == "tasks"
     if not in_tasks:
         # A core each, less what Ray Data's own small tasks want beside them.
-        return Team(models, None, {"num_cpus": min(0.9, found["cpus"] / (models + 1)), "num_gpus": float(on_gpu)})
-    decoders = max(models, min(int(found["cpus"]), MOST_DECODERS * models, num_shards))
+        return Team(models, None, {"num_cpus": min(0.9, cluster["cpus"] / (models + 1)), "num_gpus": float(on_gpu)})
+    decoders = max(models, min(int(cluster["cpus"]), MOST_DECODERS * models, num_shards))
     return Team(models, decoders, {"num_cpus": 0.0, "num_gpus": float(on_gpu)})
 
 
@@ -120,7 +126,7 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
     Returns:
         How fast it went: `start_s`, `seconds` and items a second by stage, as `Rates` names them.
     """
-    crew = team(campaign, num_shards=len(todo))
+    crew = team(campaign, runtime.resources(), num_shards=len(todo))
     job = Job(campaign, head_of(plan), ref, in_tasks=crew.decoders is not None, isolate=False)
     # On the driver's own node: any other may be lost while the pass goes on without it.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -189,19 +195,19 @@ def _tried_again() -> dict[str, Any]:
 @contextmanager
 def _ray_data(*, may_lose: bool) -> Iterator[None]:
     """Ray Data's settings for one pass: quiet, and with or without blocks that may be lost."""
-    from ray.data import DataContext
+    from ray.data import DataContext  # importing it turns its log on
 
     context, logger = DataContext.get_current(), logging.getLogger("ray.data")
-    before = context.enable_progress_bars, context.max_errored_blocks, logger.level
+    before = context.enable_progress_bars, context.max_errored_blocks
     context.enable_progress_bars = False
     context.max_errored_blocks = -1 if may_lose else 0
-    if may_lose:
-        logger.setLevel(logging.CRITICAL)  # it prints the traceback of each block that it goes on without
+    # It prints the traceback of each block that it goes on without.
+    logger.setLevel(logging.CRITICAL if may_lose else logging.ERROR)
     try:
         yield
     finally:
-        context.enable_progress_bars, context.max_errored_blocks = before[:2]
-        logger.setLevel(before[2])
+        context.enable_progress_bars, context.max_errored_blocks = before
+        logger.setLevel(logging.ERROR)
 
 
 def _committed(done: Any) -> Iterator[int]:

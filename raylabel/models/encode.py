@@ -5,6 +5,7 @@ Knows one device; knows nothing of where pixels come from.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import queue
 import threading
@@ -27,7 +28,10 @@ warnings.filterwarnings("ignore", message="The given NumPy array is not writable
 
 
 class BatchEncoder:
-    """A backbone on its device. Several threads may encode at once: on a GPU their copies and work overlap."""
+    """A backbone on its device. Several threads may encode at once: on a GPU their copies and work overlap.
+
+    The encoder that it is made of is left alone.
+    """
 
     def __init__(self, encoder: Encoder, arithmetic: Arithmetic) -> None:
         torch.set_num_threads(arithmetic.threads)
@@ -35,9 +39,7 @@ class BatchEncoder:
         self._arithmetic = arithmetic
         self._dtype = getattr(torch, arithmetic.dtype)
         self._device = torch.device(arithmetic.device)
-        if self._device.type == "cpu":
-            keep_freed_memory()
-        module = fold_batch_norms(encoder.module) if arithmetic.fused else encoder.module
+        module = fold_batch_norms(encoder.module) if arithmetic.fused else copy.deepcopy(encoder.module)
         module = module.to(self._device, self._dtype).to(memory_format=torch.channels_last).eval()
         self._module = compiled(module, arithmetic.device) if arithmetic.compiled else module
         self._mean, self._std = (torch.tensor(norm, device=self._device) for norm in (encoder.mean, encoder.std))
@@ -95,17 +97,24 @@ class _Slot:
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep the memory that it frees, for its own next use.
+    """Have this process keep the memory that it frees, for its own next use, until it ends.
 
     glibc's malloc gives every block of over 32 MB back to the kernel, and a batch's activations are such blocks: each
     layer of each batch would pay for zeroed pages anew, up to a third of a forward pass. Other C libraries are left
     as they are. `M_MMAP_MAX` and `M_TRIM_THRESHOLD` of mallopt(3).
+
+    Cost: the process stays as large as it ever was, be it for one picture of many pixels: for processes that do
+    nothing else than embed.
+
+    Raises:
+        RuntimeError: glibc refuses.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        m_trim_threshold, m_mmap_max = -1, -4
-        mallopt(m_mmap_max, 0)
-        mallopt(m_trim_threshold, 2**31 - 1)
+    if mallopt is None:
+        return
+    m_trim_threshold, m_mmap_max = -1, -4
+    if not (mallopt(m_mmap_max, 0) and mallopt(m_trim_threshold, 2**31 - 1)):
+        raise RuntimeError("mallopt refused M_MMAP_MAX or M_TRIM_THRESHOLD")
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:

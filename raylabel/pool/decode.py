@@ -160,7 +160,7 @@ def to_size(pixels: torch.Tensor, turn: Orientation, backbone: Backbone) -> NDAr
     """Cut, resize and turn a picture; turning comes last, where it has the fewest pixels to move.
 
     Args:
-        pixels: (H, W, 3) uint8 as stored, on any device.
+        pixels: (H, W, 3) uint8 as stored, on the CPU or a GPU.
         turn: how it is shown.
         backbone: its `image_size` and `fit`.
 
@@ -175,7 +175,7 @@ def to_size(pixels: torch.Tensor, turn: Orientation, backbone: Backbone) -> NDAr
     height, width = pixels.shape[:2]
     if (height, width) != (size, size):
         # torch resizes uint8 fastest where each pixel's channels lie together and the batch has true strides; on a
-        # GPU it resizes floating-point numbers only.
+        # GPU it resizes floating-point numbers only, whose weighted means stay within 0 to 255.
         batch = pixels.contiguous().view(1, height, width, 3).permute(0, 3, 1, 2)
         batch = batch.float() if batch.is_cuda else batch
         resized = torch.nn.functional.interpolate(batch, (size, size), mode="bilinear", antialias=True)

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from campaigns import TRACEABLE, UNTRACEABLE
 from campaigns import bare_settings as settings
 
 from raylabel import campaign as module
@@ -89,39 +90,16 @@ def test_the_same_settings_keep_the_plan(ray_session, tmp_path):
     assert open_campaign(settings(tmp_path)).records.find(PREPARED[1]).facts == {"of": "the first try"}
 
 
-MOODY = """
-import torch
-
-class Moody(torch.nn.Module):
-    def forward(self, images):
-        pooled = images.mean((2, 3))
-        return pooled if images.sum() > 0 else -pooled
-
-def build():
-    return Moody()
-"""
-
-
 def test_another_backbone_before_any_work_is_measured_itself(ray_session, tmp_path):
-    """Its batch norms cannot be folded, those of the first one could."""
-    (tmp_path / "moody.py").write_text(MOODY)
-    first = open_campaign(settings(tmp_path, backbone={"name": "tiny_cnn", "weights": "none", "image_size": 16}))
+    """It is the same file, edited: its code can no longer be traced."""
+    file = tmp_path / "own.py"
+    own = {"name": f"{file}:build", "weights": "none", "image_size": 16}
+    file.write_text(TRACEABLE)
+    first = open_campaign(settings(tmp_path / "workspace", backbone=own))
     assert first.profile.arithmetic.fused
-    other = {"name": f"{tmp_path / 'moody.py'}:build", "weights": "none", "image_size": 16}
-    second = open_campaign(settings(tmp_path, backbone=other))
+    file.write_text(UNTRACEABLE)
+    second = open_campaign(settings(tmp_path / "workspace", backbone=own))
     assert not second.profile.arithmetic.fused
-
-
-def test_what_was_measured_is_kept_while_the_backbone_stays(ray_session, tmp_path):
-    tiny = {"name": "tiny_cnn", "weights": "none", "image_size": 16}
-    open_campaign(settings(tmp_path, backbone=tiny, compute={"dtype": "auto"}))
-    path = tmp_path / "campaign.json"
-    tree = json.loads(path.read_text())
-    assert tree["profile"]["arithmetic"]["dtype"] == "float32"
-    tree["profile"]["arithmetic"]["dtype"] = "bfloat16"  # as a machine would that measured otherwise
-    path.write_text(json.dumps(tree))
-    again = open_campaign(settings(tmp_path, backbone=tiny, compute={"dtype": "auto"}, seed=7))
-    assert again.profile.arithmetic.dtype == "bfloat16"
 
 
 def test_every_difference_is_named_and_nothing_else(ray_session, tmp_path):

@@ -1,13 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from campaigns import bare_settings, digits_settings
 
-from raylabel import inference, runtime
+from raylabel import inference
 from raylabel.campaign import open_campaign
 from raylabel.demo import write_pool
-from raylabel.inference.embed import team
+from raylabel.inference.embed import Team, team
 from raylabel.loop import plan_once
 from raylabel.models.backbones import build
 from raylabel.models.encode import BatchEncoder
@@ -79,28 +81,36 @@ def test_against_a_plain_loop(ray_session, pool, tmp_path, compute):
 
 
 @pytest.mark.parametrize(
-    ("compute", "num_shards", "models", "in_tasks"),
+    ("compute", "cpus", "num_shards", "expected"),
     [
-        ({}, 100, None, False),  # a core each
-        ({"workers": 3}, 100, 3, False),
-        ({"workers": 3}, 2, 2, False),  # nobody without a shard
-        ({"workers": 1, "decode": "tasks"}, 100, 1, True),
-        ({"workers": 1, "decode": "tasks"}, 1, 1, True),
+        # A core each; a third of what two cores have is left for Ray Data's own tasks.
+        ({}, 2, 100, Team(2, None, {"num_cpus": 2 / 3, "num_gpus": 0.0})),
+        ({}, 200, 1000, Team(200, None, {"num_cpus": 0.9, "num_gpus": 0.0})),
+        ({"workers": 3}, 8, 100, Team(3, None, {"num_cpus": 0.9, "num_gpus": 0.0})),
+        ({"workers": 3}, 8, 2, Team(2, None, {"num_cpus": 0.9, "num_gpus": 0.0})),  # nobody without a shard
+        # Decode tasks want the cores.
+        ({"workers": 1, "decode": "tasks"}, 8, 100, Team(1, 8, {"num_cpus": 0.0, "num_gpus": 0.0})),
+        ({"workers": 1, "decode": "tasks"}, 8, 5, Team(1, 5, {"num_cpus": 0.0, "num_gpus": 0.0})),
+        ({"workers": 1, "decode": "tasks"}, 200, 1000, Team(1, 64, {"num_cpus": 0.0, "num_gpus": 0.0})),
     ],
 )
-def test_the_team_is_sized_to_the_cluster(ray_session, tmp_path, compute, num_shards, models, in_tasks):
-    cores = runtime.resources()["cpus"]
-    campaign = open_campaign(bare_settings(tmp_path, compute=compute))
-    found = team(campaign, num_shards=num_shards)
-    assert found.models == (models or cores)
-    if in_tasks:
-        assert found.decoders == min(cores, num_shards)
-        assert found.claim["num_cpus"] == 0  # its decode tasks want the cores
-    else:
-        assert found.decoders is None
-        claimed = found.models * found.claim["num_cpus"]
-        assert claimed < cores, "something is left for Ray Data's own tasks"
-        assert found.claim["num_cpus"] == min(0.9, cores / (found.models + 1))
+def test_the_team_is_sized_to_the_cluster(ray_session, tmp_path, compute, cpus, num_shards, expected):
+    campaign = open_campaign(bare_settings(tmp_path, compute={"device": "cpu", **compute}))
+    assert team(campaign, {"cpus": cpus, "gpus": 0}, num_shards=num_shards) == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "num_shards", "expected"),
+    [
+        (2, 100, Team(2, 16, {"num_cpus": 0.0, "num_gpus": 1.0})),
+        (2, 1, Team(1, 1, {"num_cpus": 0.0, "num_gpus": 1.0})),
+    ],
+)
+def test_with_gpus_an_actor_each_and_all_cores_decode(ray_session, tmp_path, gpus, num_shards, expected):
+    campaign = open_campaign(bare_settings(tmp_path))
+    arithmetic = replace(campaign.profile.arithmetic, device="cuda")
+    campaign = replace(campaign, profile=replace(campaign.profile, arithmetic=arithmetic))
+    assert team(campaign, {"cpus": 16, "gpus": gpus}, num_shards=num_shards) == expected
 
 
 def test_shards_that_are_done_are_not_repeated(ray_session, pool, tmp_path, capsys):

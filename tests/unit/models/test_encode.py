@@ -1,3 +1,6 @@
+import platform
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -34,6 +37,41 @@ def built(backbone):
 
 
 PLAIN = Arithmetic("cpu", "float32", fused=False, compiled=False, batch_size=BATCH, threads=1)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_encoder_is_left_alone(fused):
+    encoder = build(Backbone(name="resnet18", weights="none", image_size=64))
+    BatchEncoder(encoder, replace(PLAIN, dtype="bfloat16", fused=fused))
+    assert {value.dtype for value in encoder.module.parameters()} == {torch.float32}
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in encoder.module.modules())
+
+
+FAULTS = """
+import resource, sys
+import torch
+from raylabel.models.encode import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.empty(64 << 20, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("kept", range(100)), ("given back", range(10_000, 100_000))])
+def test_freed_memory_is_kept_where_it_is_asked_for(mode, expected):
+    """64 MB are 16,384 pages: written again after they were freed, they fault again, or not."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("another C library has another malloc")
+    done = subprocess.run([sys.executable, "-c", FAULTS, mode], capture_output=True, text=True, check=True)
+    assert int(done.stdout) in expected
 
 
 def ready(backbone, **changed):
