@@ -54,7 +54,8 @@ from raylabel.models.encode import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.empty(64 << 20, dtype=torch.uint8).fill_(1)
+    for _ in range(10):
+        torch.empty(64 << 20, dtype=torch.uint8).fill_(1)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 torch.set_num_threads(1)
@@ -65,9 +66,11 @@ print(faults())
 """
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("kept", range(100)), ("given back", range(10_000, 100_000))])
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("kept", range(3 * 16_384)), ("given back", range(9 * 16_384, 11 * 16_384))]
+)
 def test_freed_memory_is_kept_where_it_is_asked_for(mode, expected):
-    """64 MB are 16,384 pages: written again after they were freed, they fault again, or not."""
+    """64 MB are 16,384 pages: written again after they were freed, ten times, they fault again, or nearly never."""
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("another C library has another malloc")
     done = subprocess.run([sys.executable, "-c", FAULTS, mode], capture_output=True, text=True, check=True)
