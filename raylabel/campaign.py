@@ -33,7 +33,7 @@ BEGUN = "backbones/first"
 PREPARED = ("audit/draw-0000", "pool/plan-0000")
 """Records made before `BEGUN`, in seconds: until that one exists, nobody has worked for this workspace."""
 
-PURPOSES = {"audit": 1, "shortlist": 2, "select": 3, "folds": 4, "weights": 5, "finetune": 6}
+PURPOSES = {"audit": 1, "shortlist": 2, "select": 3, "folds": 4, "weights": 5, "finetune": 6, "members": 7}
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,8 @@ def check_strategies(config: Config) -> None:
     for name in (config.sampling.strategy, config.sampling.cold_start):
         if name not in STRATEGIES:
             raise UnknownName("strategy", name, STRATEGIES)
-    if "probabilities" in STRATEGIES[config.sampling.cold_start].needs:
-        fits = [name for name, strategy in STRATEGIES.items() if "probabilities" not in strategy.needs]
+    if STRATEGIES[config.sampling.cold_start].needs_model:
+        fits = [name for name, strategy in STRATEGIES.items() if not strategy.needs_model]
         raise ConfigError(
             f"sampling.cold_start: {config.sampling.cold_start!r} needs a model and round 0 has none; "
             f"choose {' or '.join(sorted(fits))}"

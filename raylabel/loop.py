@@ -55,7 +55,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
         curve.append(head.facts["accuracy"])
         stopped = end_reason(campaign, curve)
         verdict = accept.accept(campaign, number, predictions, answered, audit=audit, is_last=bool(stopped))
-        model = labeling.Model(head.facts["head"], predictions)
+        model = labeling.Model(head.facts["head"], head.facts["penalty"], predictions)
         last = result.Last(number, head.facts["model"], predictions, verdict)
         rounds.append(commit(campaign, number, head, verdict, num_answers=answered.num_rows))
         if due == "accept":

@@ -6,6 +6,7 @@ A pass over the pool narrows it to a bounded candidate set; the exact strategy t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from raylabel.acceptance import draw
 from raylabel.campaign import Campaign, Pieces, folder, training_answers
 from raylabel.errors import ConfigError
 from raylabel.labeling.answers import resolved_before
-from raylabel.models.heads import Head
+from raylabel.models.heads import Head, fit_members
 from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
 from raylabel.progress import say
 from raylabel.sampling import STRATEGIES, Candidates, Labeled, TopItems, random_priority
@@ -27,6 +28,9 @@ from raylabel.workspace.vectors import embeddings_of, gather_rows
 
 Rows = NDArray[np.int64]
 
+MEMBERS = 8
+"""Heads of the ensemble that "bald" wants."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -34,10 +38,12 @@ class Model:
 
     Args:
         head: name of its file below the workspace.
+        penalty: that its head was fitted with.
         predictions: of the whole readable pool.
     """
 
     head: str
+    penalty: float
     predictions: Pieces
 
 
@@ -125,7 +131,7 @@ def _select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model:
             f"{config.pool.path} is answered or audited; ask for fewer"
         )
     size = min(size, len(candidates))
-    work = _Pick(campaign, number, strategy, pieces, model.head if model else None)
+    work = _Pick(campaign, number, strategy, pieces, model)
     picked = runtime.call(work, candidates, answered, size)
     if number == 0:
         picked = _mix_in(campaign, picked, _audit_rows(campaign, pieces, audit))
@@ -160,14 +166,15 @@ class _Narrow:
 class _Pick:
     """Run the exact strategy on the candidates, in one task.
 
-    Memory: max_candidates * (4 * dim + 8 * classes) bytes and what the strategy needs.
+    Memory: max_candidates * (4 * dim + 8 * classes) bytes, 8 times 4 * classes more for an ensemble, and what the
+    strategy needs.
     """
 
     campaign: Campaign
     number: int
     strategy: str
     pieces: Pieces
-    head: str | None
+    model: Model | None
 
     def __call__(self, candidates: Rows, answered: pa.Table, size: int) -> pa.Table:
         store = self.campaign.store
@@ -176,18 +183,33 @@ class _Pick:
         assert table is not None, "candidates come from these pieces"
         table = table.sort_by("id")
         embeddings = embeddings_of(table)
-        probabilities = None
-        if self.head is not None:
-            probabilities = Head.from_bytes(store.read(self.head)).probabilities(embeddings).astype(np.float32)
-        picks = pick(
-            self.strategy,
-            Candidates(embeddings.astype(np.float32), probabilities=probabilities),
-            self._labeled(answered, embeddings.shape[1]),
-            size=size,
-            rng=self.campaign.rng("select", self.number),
-        )
+        labeled = self._labeled(answered, embeddings.shape[1])
+        seen = Candidates(embeddings.astype(np.float32), **self._asked(embeddings, labeled))
+        picks = pick(self.strategy, seen, labeled, size=size, rng=self.campaign.rng("select", self.number))
         chosen = table.select(["row", "id"]).take(pa.array(picks.positions))
         return _shortlist(chosen, self.strategy, picks.scores, list(picks.reasons))
+
+    def _asked(self, embeddings: NDArray[np.float16], labeled: Labeled) -> dict[str, Any]:
+        """What the model says of the candidates, as far as the strategy asks for it."""
+        if self.model is None:
+            return {}
+        head = Head.from_bytes(self.campaign.store.read(self.model.head))
+        found: dict[str, Any] = {
+            "probabilities": head.probabilities(embeddings).astype(np.float32),
+            "head": head.probabilities,
+        }
+        if "members" in STRATEGIES[self.strategy].needs:
+            members = fit_members(
+                labeled.embeddings.astype(np.float16),
+                labeled.label_index,
+                num_classes=len(self.campaign.config.classes),
+                penalty=self.model.penalty,
+                temperature=head.temperature,
+                num_members=MEMBERS,
+                rng=self.campaign.rng("members", self.number),
+            )
+            found["members"] = np.stack([member.probabilities(embeddings).astype(np.float32) for member in members])
+        return found
 
     def _labeled(self, answered: pa.Table, dim: int) -> Labeled:
         known = training_answers(answered)

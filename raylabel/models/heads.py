@@ -120,10 +120,7 @@ def fit_head(
             f"all {len(label_index)} training answers name one class; a model needs two: give more training answers "
             "or another sampling.cold_start"
         )
-    values = embeddings.astype(np.float64)
-    centre = values.mean(axis=0)
-    scale = float(np.sqrt(((values - centre) ** 2).sum(axis=1).mean())) or 1.0
-    scaled = (values - centre) / scale
+    scaled, centre, scale = _scaled(embeddings)
     from sklearn.model_selection import KFold  # as below: a second to import, and only fitting needs it
 
     folds = list(KFold(n_splits=min(NUM_FOLDS, len(scaled)), shuffle=True, random_state=seed).split(scaled))
@@ -132,11 +129,61 @@ def fit_head(
     judged = [_judge(logits, label_index, folds, fair) for logits, _ in tried]
     best = int(np.argmin([loss for _, loss in judged]))
     (logits, penalty), (temperature, _) = tried[best], judged[best]
-    weight, bias = _fit(scaled, label_index, num_classes, penalty)
-    # Fold centring and scaling into the head, so that it takes embeddings as they are stored.
-    head = Head(weight / scale, bias - weight @ centre / scale, temperature)
+    head = _unscaled(_fit(scaled, label_index, num_classes, penalty), centre, scale, temperature)
     accuracy = float((logits.argmax(axis=1) == label_index)[fair].mean())
     return head, CrossFit(logits, accuracy, penalty)
+
+
+def fit_members(
+    embeddings: NDArray[np.float16],
+    label_index: NDArray[np.int32],
+    *,
+    num_classes: int,
+    penalty: float,
+    temperature: float,
+    num_members: int,
+    rng: np.random.Generator,
+) -> list[Head]:
+    """Fit heads that the answers allow as well: each with the answers weighted anew, by the Bayesian bootstrap.
+
+    No answer gets the weight 0, so that no member lacks a class.
+
+    Args:
+        embeddings: (L, D) of the answered items.
+        label_index: (L,) their classes, two at least.
+        num_classes: K; classes without an answer get probability 0.
+        penalty: of `fit_head`'s cross-fit.
+        temperature: of its head.
+        num_members: M.
+        rng: draws L weights a member, from the uniform distribution over all that sum to L.
+
+    Cost: M fits of L-BFGS, O(L * D * K) each step.
+    Source: Rubin 1981, The Bayesian Bootstrap.
+    """
+    scaled, centre, scale = _scaled(embeddings)
+    count = len(label_index)
+    weights = rng.dirichlet(np.ones(count), size=num_members) * count
+    fitted = [_fit(scaled, label_index, num_classes, penalty, weights=own) for own in weights]
+    return [_unscaled(member, centre, scale, temperature) for member in fitted]
+
+
+def _scaled(embeddings: NDArray[np.float16]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Embeddings centred and brought to a mean squared length of 1, and by what."""
+    values = embeddings.astype(np.float64)
+    centre = values.mean(axis=0)
+    scale = float(np.sqrt(((values - centre) ** 2).sum(axis=1).mean())) or 1.0
+    return (values - centre) / scale, centre, scale
+
+
+def _unscaled(
+    fitted: tuple[NDArray[np.float64], NDArray[np.float64]],
+    centre: NDArray[np.float64],
+    scale: float,
+    temperature: float,
+) -> Head:
+    """Centring and scaling folded into the head, so that it takes embeddings as they are stored."""
+    weight, bias = fitted
+    return Head(weight / scale, bias - weight @ centre / scale, temperature)
 
 
 def _judge(
@@ -168,7 +215,12 @@ def _cross_fit(
 
 
 def _fit(
-    scaled: NDArray[np.float64], label_index: NDArray[np.int32], num_classes: int, penalty: float
+    scaled: NDArray[np.float64],
+    label_index: NDArray[np.int32],
+    num_classes: int,
+    penalty: float,
+    *,
+    weights: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     seen = np.unique(label_index)
     weight, bias = np.zeros((num_classes, scaled.shape[1])), np.full(num_classes, UNSEEN)
@@ -182,7 +234,7 @@ def _fit(
     with warnings.catch_warnings():
         # A fit that stops at 500 steps is as good for labeling; its held-out loss is what it is judged by.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(scaled, label_index)
+        model.fit(scaled, label_index, sample_weight=weights)
     if len(seen) == 2:
         # scikit-learn gives one row for two classes; as a softmax it is half of it for each side.
         weight[seen] = np.concatenate([-model.coef_, model.coef_]) / 2

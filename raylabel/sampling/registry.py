@@ -12,14 +12,11 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from raylabel.errors import UnknownName
-from raylabel.sampling.arrays import Candidates, Labeled, Picks, ProbabilityArray
+from raylabel.sampling import pickers
+from raylabel.sampling.arrays import Candidates, Labeled, Picks
 from raylabel.sampling.checks import check_size
-from raylabel.sampling.cluster_margin import cluster_margin
-from raylabel.sampling.diversity import farthest_first
-from raylabel.sampling.uncertainty import entropy, least_confidence, margin
 
 Narrow = Literal["random", "least_confidence", "margin", "entropy"]
 Picker = Callable[[Candidates, Labeled, int, np.random.Generator], Picks]
@@ -45,6 +42,11 @@ class Strategy:
     cost: str
     source: str
     pick: Picker = field(repr=False)
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether it reads anything that only a trained head can give."""
+        return not {"probabilities", "members", "head"}.isdisjoint(self.needs)
 
 
 def select(strategy: str, candidates: Candidates, labeled: Labeled, *, size: int, rng: np.random.Generator) -> Picks:
@@ -83,66 +85,6 @@ def select(strategy: str, candidates: Candidates, labeled: Labeled, *, size: int
     return chosen.pick(candidates, labeled, size, rng)
 
 
-def _pick_random(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
-    scores = rng.random(len(candidates))
-    return _highest(scores, size, lambda score: f"drawn at random from {len(candidates)} candidates")
-
-
-def _pick_least_confidence(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
-    scores = least_confidence(_probabilities(candidates))
-    return _highest(scores, size, lambda score: f"confidence {_plain(1.0 - score)} in the likeliest class")
-
-
-def _pick_margin(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
-    return _highest(margin(_probabilities(candidates)), size, _margin_reason)
-
-
-def _pick_entropy(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
-    probabilities = _probabilities(candidates)
-    classes = probabilities.shape[1]
-    return _highest(entropy(probabilities), size, lambda score: f"entropy {_plain(score)} nats over {classes} classes")
-
-
-def _pick_k_center(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
-    picks = farthest_first(candidates.embeddings, covered=labeled.embeddings, size=size, rng=rng)
-    reasons = [f"distance {_plain(far)} to the nearest labeled or picked item" for far in picks.distances]
-    if len(labeled) == 0:
-        reasons[0] = f"drawn at random from {len(candidates)} candidates, as nothing is labeled yet"
-    return Picks(picks.positions, picks.distances, tuple(reasons))
-
-
-def _pick_cluster_margin(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
-    scores = margin(_probabilities(candidates))
-    picks = cluster_margin(candidates.embeddings, scores, size=size, rng=rng)
-    picked = scores[picks.positions]
-    reasons = tuple(
-        f"{_margin_reason(float(score))}, from a cluster of {num_members}"
-        for score, num_members in zip(picked, picks.cluster_sizes, strict=True)
-    )
-    return Picks(picks.positions, picked, reasons)
-
-
-def _highest(scores: NDArray[np.floating], size: int, reason: Callable[[float], str]) -> Picks:
-    # A stable sort keeps equal scores in the order of their positions.
-    positions = np.argsort(-scores, kind="stable")[:size].astype(np.int64)
-    picked = scores[positions].astype(np.float32)
-    return Picks(positions, picked, tuple(reason(float(score)) for score in picked))
-
-
-def _probabilities(candidates: Candidates) -> ProbabilityArray:
-    assert candidates.probabilities is not None  # select has checked `needs`
-    return candidates.probabilities
-
-
-def _margin_reason(score: float) -> str:
-    return f"margin {_plain(1.0 - score)} between the two likeliest classes"
-
-
-def _plain(number: float) -> str:
-    """Write a number with three significant digits and no exponent, as people read it."""
-    return np.format_float_positional(number, precision=3, fractional=False, trim="-")
-
-
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         "random": Strategy(
@@ -151,7 +93,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             narrow="random",
             cost="O(N log N) time, O(N) memory",
             source="simple random sampling without replacement",
-            pick=_pick_random,
+            pick=pickers.pick_random,
         ),
         "least_confidence": Strategy(
             summary="Candidates whose likeliest class is least likely.",
@@ -159,7 +101,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             narrow="least_confidence",
             cost="O(N * K + N log N) time, O(N) memory",
             source="Lewis and Gale 1994",
-            pick=_pick_least_confidence,
+            pick=pickers.pick_least_confidence,
         ),
         "margin": Strategy(
             summary="Candidates whose two likeliest classes are closest.",
@@ -167,7 +109,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             narrow="margin",
             cost="O(N * K + N log N) time, O(N * K) memory",
             source="Scheffer, Decomain and Wrobel 2001",
-            pick=_pick_margin,
+            pick=pickers.pick_margin,
         ),
         "entropy": Strategy(
             summary="Candidates whose class probabilities are most spread out.",
@@ -175,7 +117,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             narrow="entropy",
             cost="O(N * K + N log N) time, O(N * K) memory",
             source="Shannon 1948; Settles 2009",
-            pick=_pick_entropy,
+            pick=pickers.pick_entropy,
         ),
         "k_center": Strategy(
             summary="Candidates farthest from everything labeled or picked, whatever the model thinks.",
@@ -183,7 +125,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             narrow="random",
             cost="O(N * (L + size) * D) time, O(N) memory",
             source="Sener and Savarese 2018, Algorithm 1",
-            pick=_pick_k_center,
+            pick=pickers.pick_k_center,
         ),
         "cluster_margin": Strategy(
             summary="Candidates of small margin, spread over clusters of alike ones.",
@@ -191,7 +133,63 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             narrow="margin",
             cost="O(N * K + k² * D) time, 8 * k² bytes, k = min(N, 10 * size, 8000) or size if greater",
             source="Citovsky et al. 2021, arXiv 2107.14263",
-            pick=_pick_cluster_margin,
+            pick=pickers.pick_cluster_margin,
+        ),
+        "bald": Strategy(
+            summary="Candidates whose label would tell most about which head of an ensemble is right.",
+            needs=("members",),
+            narrow="entropy",
+            cost="O(M * N * K + N log N) time, O(M * N * K) memory",
+            source="Houlsby et al. 2011, arXiv 1112.5745; Gal et al. 2017, arXiv 1703.02910",
+            pick=pickers.pick_bald,
+        ),
+        "kmeans": Strategy(
+            summary="Candidates nearest to the centers of as many clusters, whatever the model thinks.",
+            needs=("embeddings",),
+            narrow="random",
+            cost="O(min(N, 256 * size) * size * D) time an iteration, O(N + size * D) memory",
+            source="Pourahmadi et al. 2021, arXiv 2110.12033",
+            pick=pickers.pick_kmeans,
+        ),
+        "typiclust": Strategy(
+            summary="The most typical candidates of the largest clusters in which nothing is labeled.",
+            needs=("embeddings",),
+            narrow="random",
+            cost="O(N * k * D + n² * D) time, k = min(L + size, 500) clusters, n members of each; O(N) memory",
+            source="Hacohen et al. 2022, arXiv 2202.02794",
+            pick=pickers.pick_typiclust,
+        ),
+        "probcover": Strategy(
+            summary="Candidates whose surroundings hold the most items that nothing labeled or picked is near to.",
+            needs=("embeddings",),
+            narrow="random",
+            cost="O(N * (N + L) * D) time, 4 bytes for each pair of near items",
+            source="Yehuda et al. 2022, arXiv 2205.11320",
+            pick=pickers.pick_probcover,
+        ),
+        "badge": Strategy(
+            summary="Candidates that would move the head most, each into another direction.",
+            needs=("embeddings", "probabilities"),
+            narrow="margin",
+            cost="O(N * (D + K) * size) time, 8 * N * (D + K) bytes",
+            source="Ash et al. 2020, arXiv 1906.03671",
+            pick=pickers.pick_badge,
+        ),
+        "weighted_kmeans": Strategy(
+            summary="Candidates of small margin nearest to the centers of clusters of such.",
+            needs=("embeddings", "probabilities"),
+            narrow="margin",
+            cost="O(N * K + 10 * size² * D) time an iteration, O(N + size * D) memory",
+            source="Zhdanov 2019, arXiv 1901.05954",
+            pick=pickers.pick_weighted_kmeans,
+        ),
+        "dropquery": Strategy(
+            summary="Candidates whose class changes when parts of their embedding are left out, one of each cluster.",
+            needs=("embeddings", "head"),
+            narrow="margin",
+            cost="O(N * D * K) time and that of kmeans on the unstable ones, O(N) memory",
+            source="Gupte et al. 2024, arXiv 2401.14555",
+            pick=pickers.pick_dropquery,
         ),
     }
 )

@@ -1,4 +1,4 @@
-"""How unsure a model is of each item: least confidence, margin, entropy.
+"""How unsure a model is of each item: least confidence, margin, entropy, and how much an ensemble disagrees.
 
 Each maps (N, K) class probabilities to (N,) scores, higher = more worth asking, and each score depends on
 its own row alone, so that the scores of a pool do not depend on how it was cut into batches.
@@ -75,4 +75,28 @@ def entropy(probabilities: ProbabilityArray) -> FloatArray:
     check_probabilities("probabilities", probabilities, shape=("N", "K"))
     # Summed in float64: rounding to float32 then hides the order of the terms, which NumPy does not promise.
     scores: FloatArray = entr(probabilities).sum(axis=1, dtype=np.float64).astype(np.float32)
+    return scores
+
+
+def bald(members: ProbabilityArray) -> FloatArray:
+    """Score each item by what its label would tell about which member of an ensemble is right.
+
+    Args:
+        members: (M, N, K) class probabilities of M members.
+
+    Returns:
+        (N,) float32 mutual information in nats, H(mean of the members) - mean of H(member); within 0 to ln K. 0 where
+        all members say the same, however unsure they are.
+
+    Raises:
+        ValueError: rows are not distributions over at least two classes.
+
+    Cost: O(M * N * K) time, one copy of `members` in memory.
+    Source: Houlsby et al. 2011, arXiv 1112.5745, equation 2; Gal, Islam and Ghahramani 2017, arXiv 1703.02910.
+    """
+    check_probabilities("members", members, shape=("M", "N", "K"))
+    mean = members.mean(axis=0, dtype=np.float64)
+    disagreement = entr(mean).sum(axis=1) - entr(members.astype(np.float64)).sum(axis=2).mean(axis=0)
+    # Rounding may leave a little less than nothing.
+    scores: FloatArray = np.maximum(disagreement, 0.0).astype(np.float32)
     return scores

@@ -10,7 +10,7 @@ from raylabel.errors import ConfigError, RaylabelError
 from raylabel.inference.predict import _Score
 from raylabel.labeling import shortlist
 from raylabel.labeling.shortlist import Model, draw_audit, find_audit, select
-from raylabel.models.heads import fit_head
+from raylabel.models.heads import fit_head, fit_members
 from raylabel.sampling import STRATEGIES, Candidates, Labeled, random_priority
 from raylabel.sampling import select as pick
 from raylabel.workspace import read_parts
@@ -26,11 +26,11 @@ def asked(tiny, record):
 
 def model_of(tiny):
     """A head of the known items and its predictions."""
-    head, _ = fit_head(tiny.embeddings[KNOWN], tiny.truth[KNOWN], num_classes=10, seed=0)
+    head, cross = fit_head(tiny.embeddings[KNOWN], tiny.truth[KNOWN], num_classes=10, seed=0)
     name = "rounds/0000/head.safetensors"
     tiny.campaign.store.write(name, head.to_bytes())
     parts = tuple(_Score(tiny.campaign, 0, name)(list(tiny.pieces.parts)))
-    return head, Model(name, Pieces(parts, tiny.pieces.spans))
+    return head, Model(name, cross.penalty, Pieces(parts, tiny.pieces.spans))
 
 
 def free_rows(tiny):
@@ -42,11 +42,27 @@ def free_rows(tiny):
 def direct(tiny, head, rows, strategy, number=1):
     """The same choice, made of arrays alone."""
     embeddings = tiny.embeddings[rows]
-    known = tiny.embeddings[KNOWN].astype(np.float32), tiny.truth[KNOWN]
+    known = np.array(sorted(KNOWN))
+    _, cross = fit_head(tiny.embeddings[KNOWN], tiny.truth[KNOWN], num_classes=10, seed=0)
+    members = fit_members(
+        tiny.embeddings[known],
+        tiny.truth[known],
+        num_classes=10,
+        penalty=cross.penalty,
+        temperature=head.temperature,
+        num_members=shortlist.MEMBERS,
+        rng=tiny.campaign.rng("members", number),
+    )
+    said = Candidates(
+        embeddings.astype(np.float32),
+        probabilities=head.probabilities(embeddings).astype(np.float32),
+        members=np.stack([member.probabilities(embeddings).astype(np.float32) for member in members]),
+        head=head.probabilities,
+    )
     return pick(
         strategy,
-        Candidates(embeddings.astype(np.float32), probabilities=head.probabilities(embeddings).astype(np.float32)),
-        Labeled(*known),
+        said,
+        Labeled(tiny.embeddings[known].astype(np.float32), tiny.truth[known]),
         size=SIZE,
         rng=tiny.campaign.rng("select", number),
     )

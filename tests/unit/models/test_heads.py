@@ -6,7 +6,7 @@ from sklearn.model_selection import KFold
 from raylabel.acceptance import fit_temperature, softmax
 from raylabel.errors import RaylabelError
 from raylabel.models import heads
-from raylabel.models.heads import UNSEEN, Head, fit_head
+from raylabel.models.heads import UNSEEN, Head, fit_head, fit_members
 
 
 def blobs(counts, *, dim=8, seed=0, spread=1.0):
@@ -213,3 +213,19 @@ def test_only_fair_answers_are_counted():
     known = softmax(some.logits[fair], head.temperature)[np.arange(fair.sum()), labels[fair]]
     colder = softmax(some.logits[fair], head.temperature * 1.1)[np.arange(fair.sum()), labels[fair]]
     assert np.log(known).sum() > np.log(colder).sum()
+
+
+def test_members_are_heads_of_answers_weighted_anew():
+    embeddings, labels = blobs((30, 30, 30), spread=2.0)
+    head, cross = fit_head(embeddings, labels, num_classes=4, seed=0)
+    settings = {"num_classes": 4, "penalty": cross.penalty, "temperature": head.temperature}
+    members = fit_members(embeddings, labels, **settings, num_members=3, rng=np.random.default_rng(7))
+    weights = np.random.default_rng(7).dirichlet(np.ones(90), size=3) * 90
+    for member, own in zip(members, weights, strict=True):
+        model = LogisticRegression(C=cross.penalty, max_iter=5000, tol=1e-10)
+        expected = model.fit(scaled(embeddings), labels, sample_weight=own).predict_log_proba(scaled(embeddings))
+        expected = np.exp(expected / head.temperature)
+        found = member.probabilities(embeddings)
+        assert np.abs(found[:, :3] - expected / expected.sum(axis=1, keepdims=True)).max() < 1e-3
+        assert (found[:, 3] == 0).all()  # no answer names it
+    assert np.abs(members[0].weight - members[1].weight).max() > 0

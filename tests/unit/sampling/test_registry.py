@@ -1,5 +1,6 @@
 import dataclasses
 import re
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -10,12 +11,39 @@ from raylabel.errors import UnknownName
 from raylabel.sampling import STRATEGIES, Candidates, Labeled, Picks, select, uncertainty
 from raylabel.sampling.registry import Narrow
 
-NAMES = ["random", "least_confidence", "margin", "entropy", "k_center", "cluster_margin"]
+NAMES = [
+    "random",
+    "least_confidence",
+    "margin",
+    "entropy",
+    "k_center",
+    "cluster_margin",
+    "bald",
+    "kmeans",
+    "typiclust",
+    "probcover",
+    "badge",
+    "weighted_kmeans",
+    "dropquery",
+]
 
 # Three classes, five items on a line; margins .8, .02, .02, .5, .25 and confidences .9, .5, .34, .7, .5.
 ROWS = [[0.9, 0.1, 0.0], [0.5, 0.48, 0.02], [0.34, 0.32, 0.34], [0.7, 0.2, 0.1], [0.25, 0.5, 0.25]]
 PLACES = [0.0, 10.0, 4.0, 9.0, 1.0]
-CANDIDATES = Candidates(np.array(PLACES, np.float32)[:, None], probabilities=np.array(ROWS))
+
+
+def sign(embeddings):
+    """A head of two classes: below and above 5."""
+    above = (embeddings[:, 0] > 5).astype(np.float64)
+    return np.stack([1 - above, above], axis=1)
+
+
+CANDIDATES = Candidates(
+    np.array(PLACES, np.float32)[:, None],
+    probabilities=np.array(ROWS),
+    members=np.array([ROWS, ROWS[::-1]]),
+    head=sign,
+)
 NOTHING = Labeled(np.zeros((0, 1), np.float32), np.zeros(0, np.int32))
 AT_ZERO = Labeled(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))
 
@@ -36,6 +64,15 @@ def test_every_strategy_is_there_and_fully_described():
         assert strategy.source
 
 
+def test_the_table_of_the_docs_is_the_registry():
+    lines = (Path(__file__).parents[3] / "docs" / "sampling.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    assert rows == [
+        f"| `{name}` | {s.summary} | {', '.join(s.needs) or 'nothing'} | {s.narrow} | {s.cost} | {s.source} |"
+        for name, s in STRATEGIES.items()
+    ]
+
+
 def test_narrowing_keeps_what_the_strategy_would_pick():
     narrow = {name: STRATEGIES[name].narrow for name in NAMES}
     assert narrow == {
@@ -45,6 +82,13 @@ def test_narrowing_keeps_what_the_strategy_would_pick():
         "entropy": "entropy",
         "k_center": "random",
         "cluster_margin": "margin",
+        "bald": "entropy",
+        "kmeans": "random",
+        "typiclust": "random",
+        "probcover": "random",
+        "badge": "margin",
+        "weighted_kmeans": "margin",
+        "dropquery": "margin",
     }
 
 
@@ -82,86 +126,9 @@ def test_picks_are_as_many_as_asked_for_and_the_same_for_the_same_seed(name, siz
 @pytest.mark.parametrize("name", NAMES)
 def test_a_strategy_reads_only_what_it_says_it_needs(name):
     needs = STRATEGIES[name].needs
-    bare = Candidates(
-        CANDIDATES.embeddings, probabilities=CANDIDATES.probabilities if "probabilities" in needs else None
-    )
+    given = {name: getattr(CANDIDATES, name) for name in needs if name != "embeddings"}
+    bare = Candidates(CANDIDATES.embeddings, **given)
     assert pick(name, 3, candidates=bare).positions.tolist() == pick(name, 3).positions.tolist()
-
-
-def test_margin_by_hand():
-    picks = pick("margin", 4)
-    # Position 2 has margin exactly 0 (.34, .34), position 1 has .02.
-    assert picks.positions.tolist() == [2, 1, 4, 3]
-    np.testing.assert_allclose(picks.scores, [1.0, 0.98, 0.75, 0.5], rtol=1e-6)
-    assert picks.reasons == (
-        "margin 0 between the two likeliest classes",
-        "margin 0.02 between the two likeliest classes",
-        "margin 0.25 between the two likeliest classes",
-        "margin 0.5 between the two likeliest classes",
-    )
-
-
-def test_least_confidence_by_hand():
-    picks = pick("least_confidence", 3)
-    # Positions 1 and 4 tie at one half: the lower comes first.
-    assert picks.positions.tolist() == [2, 1, 4]
-    np.testing.assert_allclose(picks.scores, [0.66, 0.5, 0.5], rtol=1e-6)
-    assert picks.reasons[0] == "confidence 0.34 in the likeliest class"
-    assert picks.reasons[1:] == ("confidence 0.5 in the likeliest class",) * 2
-
-
-def test_entropy_by_hand():
-    picks = pick("entropy", 5)
-    # ln 4 / 2 + ln 2 / 2 = 1.04 for position 4; .80 for 3, .78 for 1, .33 for 0.
-    assert picks.positions.tolist() == [2, 4, 3, 1, 0]
-    np.testing.assert_allclose(picks.scores[1], 1.5 * np.log(2), rtol=1e-6)
-    assert picks.reasons[1] == "entropy 1.04 nats over 3 classes"
-    assert picks.reasons[2] == "entropy 0.802 nats over 3 classes"
-
-
-def test_k_center_by_hand():
-    # From 0: 10 is farthest, then 4 (4 from 0, 6 from 10), then 9 and 1, both 1 off: the lower position.
-    picks = pick("k_center", 4, labeled=AT_ZERO)
-    assert picks.positions.tolist() == [1, 2, 3, 4]
-    assert picks.scores.tolist() == [10.0, 4.0, 1.0, 1.0]
-    assert picks.reasons[:2] == (
-        "distance 10 to the nearest labeled or picked item",
-        "distance 4 to the nearest labeled or picked item",
-    )
-
-
-def test_k_center_with_nothing_labeled_says_that_it_drew():
-    picks = pick("k_center", 2)
-    assert picks.reasons[0] == "drawn at random from 5 candidates, as nothing is labeled yet"
-    assert picks.reasons[1].startswith("distance ")
-
-
-def test_cluster_margin_by_hand():
-    # Two clusters on the line: {0, 4, 1} and {10, 9}; the smaller first, one member each, drawn by rng.
-    for seed in range(10):
-        picks = pick("cluster_margin", 2, seed=seed)
-        assert picks.positions[0] in (1, 3)
-        assert picks.positions[1] in (0, 2, 4)
-        assert picks.reasons[0].endswith(" between the two likeliest classes, from a cluster of 2")
-        assert picks.reasons[1].endswith(" between the two likeliest classes, from a cluster of 3")
-        margins = {0: 0.8, 1: 0.02, 2: 0.0, 3: 0.5, 4: 0.25}
-        np.testing.assert_allclose(
-            picks.scores, [1 - margins[position] for position in picks.positions.tolist()], rtol=1e-6
-        )
-        assert picks.reasons[0].startswith(f"margin {margins[int(picks.positions[0])]:g} between")
-
-
-def test_random_draws_every_candidate_alike():
-    candidates = Candidates(np.zeros((5, 1), np.float32))
-    rng = np.random.default_rng(0)
-    counts = np.zeros(5, int)
-    for _ in range(2000):
-        picks = select("random", candidates, NOTHING, size=2, rng=rng)
-        counts[picks.positions] += 1
-        assert picks.scores[0] >= picks.scores[1]
-    # 2 of 5, 2,000 times: mean 800, standard deviation 22.
-    assert abs(counts - 800).max() < 100
-    assert picks.reasons == ("drawn at random from 5 candidates",) * 2
 
 
 @pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy"])
@@ -180,9 +147,16 @@ def test_unknown_strategy():
         pick("k-center", 1)
 
 
-@pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy", "cluster_margin"])
-def test_a_strategy_that_lacks_an_input_says_which(name):
-    message = f"strategy '{name}' needs candidates.probabilities: got None, expected an array"
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        (name, next(need for need in strategy.needs if need != "embeddings"))
+        for name, strategy in STRATEGIES.items()
+        if strategy.needs_model
+    ],
+)
+def test_a_strategy_that_lacks_an_input_says_which(name, lacks):
+    message = f"strategy '{name}' needs candidates.{lacks}: got None, expected an array"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         pick(name, 1, candidates=Candidates(CANDIDATES.embeddings))
 
@@ -193,7 +167,8 @@ def test_size_out_of_range(name):
         with pytest.raises(ValueError, match=f"^size: {size} requested / 5 available, expected 1 to 5$"):
             pick(name, size)
     with pytest.raises(ValueError, match="size: 1 requested / 0 available"):
-        nobody = Candidates(np.zeros((0, 1), np.float32), probabilities=np.zeros((0, 3)))
+        nothing = {"probabilities": np.zeros((0, 3)), "members": np.zeros((2, 0, 3)), "head": sign}
+        nobody = Candidates(np.zeros((0, 1), np.float32), **nothing)
         pick(name, 1, candidates=nobody)
 
 

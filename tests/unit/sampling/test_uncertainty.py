@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from raylabel.sampling.uncertainty import entropy, least_confidence, margin
+from raylabel.sampling.uncertainty import bald, entropy, least_confidence, margin
 
 # One sure row, one torn between two classes, one that knows nothing, one in between and out of order.
 ROWS = [[1.0, 0.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.5], [0.25, 0.25, 0.25, 0.25], [0.125, 0.625, 0.25, 0.0]]
@@ -69,3 +69,23 @@ def test_what_is_no_distribution_is_refused(score):
 @pytest.mark.parametrize("score", [least_confidence, margin, entropy])
 def test_no_items_give_no_scores(score):
     assert score(np.zeros((0, 3), np.float32)).shape == (0,)
+
+
+def test_bald_by_hand():
+    """Two members: agreeing and sure, agreeing and unsure, each sure of another class, one sure and one unsure."""
+    one = np.array([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0], [1.0, 0.0]])
+    other = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [0.5, 0.5]])
+    mixed = 0.75 * math.log(4 / 3) + 0.25 * math.log(4) - 0.5 * math.log(2)
+    scores = bald(np.stack([one, other]))
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, [0.0, 0.0, math.log(2), mixed], rtol=1e-6, atol=1e-12)
+
+
+def test_one_member_disagrees_with_nobody():
+    members = np.random.default_rng(0).dirichlet(np.ones(5), size=(1, 50))
+    assert bald(members).tolist() == [0.0] * 50
+
+
+def test_bald_wants_members():
+    with pytest.raises(ValueError, match=r"members: got shape \(3, 2\), expected \(M, N, K\)"):
+        bald(np.full((3, 2), 0.5))

@@ -1,0 +1,166 @@
+"""What each strategy says of its picks: positions, scores and reasons, by hand."""
+
+import numpy as np
+
+from raylabel.sampling import Candidates, Labeled, select
+
+# Three classes, five items on a line; margins .8, .02, 0, .5, .25 and confidences .9, .5, .34, .7, .5.
+ROWS = [[0.9, 0.1, 0.0], [0.5, 0.48, 0.02], [0.34, 0.32, 0.34], [0.7, 0.2, 0.1], [0.25, 0.5, 0.25]]
+PLACES = [0.0, 10.0, 4.0, 9.0, 1.0]
+
+
+def above(embeddings):
+    """A head of two classes: below and above 5."""
+    share = (embeddings[:, 0] > 5).astype(np.float64)
+    return np.stack([1 - share, share], axis=1)
+
+
+CANDIDATES = Candidates(
+    np.array(PLACES, np.float32)[:, None],
+    probabilities=np.array(ROWS),
+    members=np.array([ROWS, ROWS[::-1]]),
+    head=above,
+)
+NOTHING = Labeled(np.zeros((0, 1), np.float32), np.zeros(0, np.int32))
+AT_ZERO = Labeled(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))
+
+
+def pick(strategy, size, labeled=NOTHING, seed=0, candidates=CANDIDATES):
+    return select(strategy, candidates, labeled, size=size, rng=np.random.default_rng(seed))
+
+
+def test_margin_by_hand():
+    picks = pick("margin", 4)
+    # Position 2 has margin exactly 0 (.34, .34), position 1 has .02.
+    assert picks.positions.tolist() == [2, 1, 4, 3]
+    np.testing.assert_allclose(picks.scores, [1.0, 0.98, 0.75, 0.5], rtol=1e-6)
+    assert picks.reasons == (
+        "margin 0 between the two likeliest classes",
+        "margin 0.02 between the two likeliest classes",
+        "margin 0.25 between the two likeliest classes",
+        "margin 0.5 between the two likeliest classes",
+    )
+
+
+def test_least_confidence_by_hand():
+    picks = pick("least_confidence", 3)
+    # Positions 1 and 4 tie at one half: the lower comes first.
+    assert picks.positions.tolist() == [2, 1, 4]
+    np.testing.assert_allclose(picks.scores, [0.66, 0.5, 0.5], rtol=1e-6)
+    assert picks.reasons[0] == "confidence 0.34 in the likeliest class"
+    assert picks.reasons[1:] == ("confidence 0.5 in the likeliest class",) * 2
+
+
+def test_entropy_by_hand():
+    picks = pick("entropy", 5)
+    # ln 4 / 2 + ln 2 / 2 = 1.04 for position 4; .80 for 3, .78 for 1, .33 for 0.
+    assert picks.positions.tolist() == [2, 4, 3, 1, 0]
+    np.testing.assert_allclose(picks.scores[1], 1.5 * np.log(2), rtol=1e-6)
+    assert picks.reasons[1] == "entropy 1.04 nats over 3 classes"
+    assert picks.reasons[2] == "entropy 0.802 nats over 3 classes"
+
+
+def test_k_center_by_hand():
+    # From 0: 10 is farthest, then 4 (4 from 0, 6 from 10), then 9 and 1, both 1 off: the lower position.
+    picks = pick("k_center", 4, labeled=AT_ZERO)
+    assert picks.positions.tolist() == [1, 2, 3, 4]
+    assert picks.scores.tolist() == [10.0, 4.0, 1.0, 1.0]
+    assert picks.reasons[:2] == (
+        "distance 10 to the nearest labeled or picked item",
+        "distance 4 to the nearest labeled or picked item",
+    )
+
+
+def test_k_center_with_nothing_labeled_says_that_it_drew():
+    picks = pick("k_center", 2)
+    assert picks.reasons[0] == "drawn at random from 5 candidates, as nothing is labeled yet"
+    assert picks.reasons[1].startswith("distance ")
+
+
+def test_cluster_margin_by_hand():
+    # Two clusters on the line: {0, 4, 1} and {10, 9}; the smaller first, one member each, drawn by rng.
+    for seed in range(10):
+        picks = pick("cluster_margin", 2, seed=seed)
+        assert picks.positions[0] in (1, 3)
+        assert picks.positions[1] in (0, 2, 4)
+        assert picks.reasons[0].endswith(" between the two likeliest classes, from a cluster of 2")
+        assert picks.reasons[1].endswith(" between the two likeliest classes, from a cluster of 3")
+        margins = {0: 0.8, 1: 0.02, 2: 0.0, 3: 0.5, 4: 0.25}
+        np.testing.assert_allclose(
+            picks.scores, [1 - margins[position] for position in picks.positions.tolist()], rtol=1e-6
+        )
+        assert picks.reasons[0].startswith(f"margin {margins[int(picks.positions[0])]:g} between")
+
+
+def test_random_draws_every_candidate_alike():
+    candidates = Candidates(np.zeros((5, 1), np.float32))
+    rng = np.random.default_rng(0)
+    counts = np.zeros(5, int)
+    for _ in range(2000):
+        picks = select("random", candidates, NOTHING, size=2, rng=rng)
+        counts[picks.positions] += 1
+        assert picks.scores[0] >= picks.scores[1]
+    # 2 of 5, 2,000 times: mean 800, standard deviation 22.
+    assert abs(counts - 800).max() < 100
+    assert picks.reasons == ("drawn at random from 5 candidates",) * 2
+
+
+def test_bald_by_hand():
+    """The members are each other's rows turned around: they agree on the middle one alone."""
+    picks = pick("bald", 5)
+    assert picks.positions.tolist()[-1] == 2
+    assert picks.scores[-1] == 0.0
+    assert picks.scores[0] == picks.scores[1]  # a pair of rows disagrees as much as the same pair turned around
+    assert picks.reasons[-1] == "2 heads disagree by 0 nats"
+
+
+def test_kmeans_by_hand():
+    # Two clusters, {0, 4, 1} around 1.67 and {10, 9} around 9.5; of two that are as near the lower position.
+    picks = pick("kmeans", 2)
+    assert picks.positions.tolist() == [4, 1]
+    np.testing.assert_allclose(picks.scores, [1 - 5 / 3, -0.5], rtol=1e-5)
+    assert picks.reasons == ("nearest to the center of a cluster of 3", "nearest to the center of a cluster of 2")
+
+
+def test_weighted_kmeans_by_hand():
+    # Weights 1 - margin: {0: .2, 4: 1, 1: .75} around 2.44, {10: .98, 9: .5} around 9.66.
+    picks = pick("weighted_kmeans", 2)
+    assert picks.positions.tolist() == [4, 1]
+    np.testing.assert_allclose(picks.scores, [0.75, 0.98], rtol=1e-6)
+    assert picks.reasons[0] == (
+        "margin 0.25 between the two likeliest classes, nearest to the center of a cluster of 3 uncertain items"
+    )
+
+
+def test_typiclust_by_hand():
+    """Both clusters have fewer than five members; the one with nothing labeled comes first."""
+    picks = pick("typiclust", 1, labeled=AT_ZERO)
+    assert picks.positions.tolist() == [1]
+    np.testing.assert_allclose(picks.scores, [1.0], rtol=1e-4)
+    assert picks.reasons == ("typicality 1 in a cluster of 2",)
+
+
+def test_probcover_by_hand():
+    picks = pick("probcover", 2)
+    radius = float(picks.reasons[0].rsplit(" ", 1)[1])
+    assert 0 < radius < 9
+    assert picks.reasons[0].startswith(f"covers {int(picks.scores[0])} more items within a distance of ")
+    assert picks.scores[0] >= picks.scores[1]
+
+
+def test_badge_by_hand():
+    # Longest gradient: |p - onehot| * place: item 1 (10 * .69), item 3 (9 * .37), item 2 (4 * .8).
+    picks = pick("badge", 2)
+    assert picks.positions[0] == 1
+    assert picks.reasons[0] == "the longest gradient"
+    assert picks.reasons[1].endswith(" away from the nearest picked one")
+    np.testing.assert_allclose(picks.scores[0], 10 * np.sqrt(0.5**2 + 0.48**2 + 0.02**2), rtol=1e-6)
+
+
+def test_dropquery_by_hand():
+    """Items below 5 never change; those above 5 do where their only value is dropped."""
+    picks = pick("dropquery", 5)
+    assert set(picks.positions[:2].tolist()) <= {1, 3, 0, 2, 4}
+    by_position = dict(zip(picks.positions.tolist(), picks.scores.tolist(), strict=True))
+    assert [by_position[position] for position in (0, 2, 4)] == [0.0] * 3
+    assert "0% of the dropouts name another class" in picks.reasons
