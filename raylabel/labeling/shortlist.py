@@ -200,7 +200,7 @@ class _Pick:
         }
         if "members" in STRATEGIES[self.strategy].needs:
             members = fit_members(
-                labeled.embeddings.astype(np.float16),
+                labeled.embeddings,
                 labeled.label_index,
                 num_classes=len(self.campaign.config.classes),
                 penalty=self.model.penalty,

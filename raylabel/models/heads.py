@@ -135,7 +135,7 @@ def fit_head(
 
 
 def fit_members(
-    embeddings: NDArray[np.float16],
+    embeddings: NDArray[np.floating],
     label_index: NDArray[np.int32],
     *,
     num_classes: int,
@@ -167,7 +167,7 @@ def fit_members(
     return [_unscaled(member, centre, scale, temperature) for member in fitted]
 
 
-def _scaled(embeddings: NDArray[np.float16]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def _scaled(embeddings: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Embeddings centred and brought to a mean squared length of 1, and by what."""
     values = embeddings.astype(np.float64)
     centre = values.mean(axis=0)

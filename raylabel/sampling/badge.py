@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from raylabel.sampling.arrays import FloatArray, IndexArray, ProbabilityArray
 from raylabel.sampling.checks import FLOAT32, check_array, check_probabilities, check_size
@@ -64,7 +63,11 @@ def badge(
     positions = np.empty(size, dtype=np.int64)
     distances = np.empty(size, dtype=np.float32)
     for step in range(size):
-        position = int(np.argmax(norms)) if step == 0 else _draw(nearest, taken, rng)
+        total = nearest.sum()
+        if step == 0:
+            position = int(np.argmax(norms))
+        else:
+            position = int(rng.choice(len(x), p=nearest / total) if total > 0 else np.argmin(taken))
         positions[step] = position
         distances[step] = np.sqrt(norms[position] if step == 0 else nearest[position])
         taken[position] = True
@@ -72,12 +75,3 @@ def badge(
         np.minimum(nearest, np.maximum(squared, 0.0), out=nearest)
         nearest[position] = 0.0
     return GradientPicks(positions, distances)
-
-
-def _draw(squared: NDArray[np.float64], taken: NDArray[np.bool_], rng: np.random.Generator) -> int:
-    """One position, with a probability proportional to its squared distance."""
-    ends = np.cumsum(squared)
-    drawn = rng.random() * ends[-1]
-    if ends[-1] > 0:
-        return int(np.searchsorted(ends, drawn, side="right"))
-    return int(np.argmin(taken))

@@ -182,26 +182,27 @@ def typical(embeddings: FloatArray, *, covered: FloatArray, size: int, rng: np.r
             members[0],
         )
     )
-    ranked = [(members, typicality(embeddings[members])) for members in clusters[:size]]
-    ranked += [(members, np.zeros(0, np.float32)) for members in clusters[size:]]
-    return _visit(
-        [(members[np.argsort(-scores, kind="stable")], -np.sort(-scores)) for members, scores in ranked], size
-    )
+    # No more than these are visited: each of them has a member to give.
+    ranked = []
+    for members in clusters[:size]:
+        scores = typicality(embeddings[members])
+        order = np.argsort(-scores, kind="stable")
+        ranked.append((members[order], scores[order]))
+    return _visit(ranked, size)
 
 
-def typicality(members: FloatArray, *, neighbours: int = NEIGHBOURS) -> FloatArray:
-    """The inverse of each row's mean distance to its nearest other rows.
+def typicality(members: FloatArray) -> FloatArray:
+    """The inverse of each row's mean distance to its 20 nearest other rows, or to as many as there are.
 
     Args:
         members: (n, D) float32.
-        neighbours: how many others count, at most n - 1.
 
     Returns:
         (n,) float32; 0 for a row that is alone. Of copies, 1e5.
 
     Cost: O(n² * D) time, O(n) memory.
     """
-    count = min(neighbours, len(members) - 1)
+    count = min(NEIGHBOURS, len(members) - 1)
     if count < 1:
         return np.zeros(len(members), dtype=np.float32)
     members = np.ascontiguousarray(members)
@@ -212,11 +213,6 @@ def typicality(members: FloatArray, *, neighbours: int = NEIGHBOURS) -> FloatArr
     mean = np.sqrt(np.maximum(squared, 0.0)).sum(axis=1, dtype=np.float64) / count
     found: FloatArray = (1.0 / (mean + 1e-5)).astype(np.float32)
     return found
-
-
-def _descending(scores: FloatArray) -> IndexArray:
-    """The order of scores, highest first, equal ones by position."""
-    return np.argsort(-scores, kind="stable").astype(np.int64)
 
 
 def _members(labels: IndexArray) -> list[IndexArray]:

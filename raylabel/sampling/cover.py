@@ -95,7 +95,7 @@ def prob_cover(embeddings: FloatArray, *, covered: FloatArray, size: int, radius
     check_size(size, available=len(embeddings))
     if not radius >= 0:
         raise ValueError(f"radius: got {radius}, expected at least 0")
-    balls = _balls(embeddings, embeddings, radius)
+    balls = _balls(embeddings, embeddings, radius, are_rows=True)
     open_ = np.ones(len(embeddings), dtype=bool)
     for ball in _balls(covered, embeddings, radius):
         open_[ball] = False
@@ -114,8 +114,8 @@ def prob_cover(embeddings: FloatArray, *, covered: FloatArray, size: int, radius
     return CoverPicks(positions, num_covered, radius)
 
 
-def _balls(centers: FloatArray, rows: FloatArray, radius: float) -> list[NDArray[np.int32]]:
-    """The rows within a radius of each center, ascending; a center that is a row itself is always among them."""
+def _balls(centers: FloatArray, rows: FloatArray, radius: float, *, are_rows: bool = False) -> list[NDArray[np.int32]]:
+    """The rows within a radius of each center, ascending; where the centers are the rows, each its own among them."""
     index = faiss.IndexFlatL2(rows.shape[1])
     index.add(np.ascontiguousarray(rows))
     found: list[NDArray[np.int32]] = []
@@ -125,14 +125,6 @@ def _balls(centers: FloatArray, rows: FloatArray, radius: float) -> list[NDArray
         block = np.ascontiguousarray(centers[start : start + BLOCK_ROWS])
         limits, _, labels = index.range_search(block, limit)
         for first, last in pairwise(limits):
-            found.append(np.sort(labels[int(first) : int(last)].astype(np.int32)))
-    if centers is rows:
-        found = [
-            ball if _has(ball, own) else np.union1d(ball, [own]).astype(np.int32) for own, ball in enumerate(found)
-        ]
+            own = [len(found)] if are_rows else []
+            found.append(np.union1d(labels[int(first) : int(last)], own).astype(np.int32))
     return found
-
-
-def _has(ball: NDArray[np.int32], item: int) -> bool:
-    place = int(np.searchsorted(ball, item))
-    return place < len(ball) and int(ball[place]) == item

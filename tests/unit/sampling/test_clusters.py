@@ -88,10 +88,9 @@ def test_only_the_uncertain_are_clustered_and_they_pull_by_their_margin():
 
 
 def test_typicality_by_hand():
-    # Places 0 1 3: mean distances to the two others 2, 1.5, 2.5; to the nearest one 1, 1, 2.
+    # Places 0 1 3: mean distances to the two others 2, 1.5, 2.5.
     line = np.array([[0.0], [1.0], [3.0]], np.float32)
     np.testing.assert_allclose(typicality(line), [1 / 2, 1 / 1.5, 1 / 2.5], rtol=1e-4)
-    np.testing.assert_allclose(typicality(line, neighbours=1), [1, 1, 1 / 2], rtol=1e-4)
     assert typicality(line[:1]).tolist() == [0.0]
     np.testing.assert_allclose(typicality(np.ones((3, 2), np.float32)), 1e5, rtol=1e-3)
 

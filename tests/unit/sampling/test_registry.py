@@ -5,10 +5,11 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from candidates import CANDIDATES, above_five, pick
 
 from raylabel import sampling
 from raylabel.errors import UnknownName
-from raylabel.sampling import STRATEGIES, Candidates, Labeled, Picks, select, uncertainty
+from raylabel.sampling import STRATEGIES, Candidates, Labeled, Picks, uncertainty
 from raylabel.sampling.registry import Narrow
 
 NAMES = [
@@ -26,30 +27,6 @@ NAMES = [
     "weighted_kmeans",
     "dropquery",
 ]
-
-# Three classes, five items on a line; margins .8, .02, .02, .5, .25 and confidences .9, .5, .34, .7, .5.
-ROWS = [[0.9, 0.1, 0.0], [0.5, 0.48, 0.02], [0.34, 0.32, 0.34], [0.7, 0.2, 0.1], [0.25, 0.5, 0.25]]
-PLACES = [0.0, 10.0, 4.0, 9.0, 1.0]
-
-
-def sign(embeddings):
-    """A head of two classes: below and above 5."""
-    above = (embeddings[:, 0] > 5).astype(np.float64)
-    return np.stack([1 - above, above], axis=1)
-
-
-CANDIDATES = Candidates(
-    np.array(PLACES, np.float32)[:, None],
-    probabilities=np.array(ROWS),
-    members=np.array([ROWS, ROWS[::-1]]),
-    head=sign,
-)
-NOTHING = Labeled(np.zeros((0, 1), np.float32), np.zeros(0, np.int32))
-AT_ZERO = Labeled(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))
-
-
-def pick(strategy, size, labeled=NOTHING, seed=0, candidates=CANDIDATES):
-    return select(strategy, candidates, labeled, size=size, rng=np.random.default_rng(seed))
 
 
 def test_every_strategy_is_there_and_fully_described():
@@ -167,7 +144,7 @@ def test_size_out_of_range(name):
         with pytest.raises(ValueError, match=f"^size: {size} requested / 5 available, expected 1 to 5$"):
             pick(name, size)
     with pytest.raises(ValueError, match="size: 1 requested / 0 available"):
-        nothing = {"probabilities": np.zeros((0, 3)), "members": np.zeros((2, 0, 3)), "head": sign}
+        nothing = {"probabilities": np.zeros((0, 3)), "members": np.zeros((2, 0, 3)), "head": above_five}
         nobody = Candidates(np.zeros((0, 1), np.float32), **nothing)
         pick(name, 1, candidates=nobody)
 
