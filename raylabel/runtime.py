@@ -159,7 +159,7 @@ def _run_single(function: Callable[..., Any], item: Any) -> Any:
 
 
 def here() -> NodeAffinitySchedulingStrategy:
-    """On the node of whoever asks: what works for one process alone must not be lost with a node that is not its own."""
+    """On the node of whoever asks: what works for one process must not be lost with a node that is not its own."""
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
