@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raylabel.config import Compute
 from raylabel.errors import RaylabelError, WorkerLost
@@ -156,11 +155,6 @@ def _run(function: Callable[..., Any], *args: Any) -> Any:
 @ray.remote(num_cpus=1, max_retries=2)
 def _run_single(function: Callable[..., Any], item: Any) -> Any:
     return function(item)[0]
-
-
-def here() -> NodeAffinitySchedulingStrategy:
-    """On the node of whoever asks: what works for one process must not be lost with a node that is not its own."""
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 class Kept:

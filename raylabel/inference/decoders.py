@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import ray
 from numpy.typing import NDArray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raylabel import runtime
 from raylabel.config import Config
+from raylabel.errors import WorkerLost
 
 if TYPE_CHECKING:
     from raylabel.pool.decode import Undecodable
@@ -106,12 +107,17 @@ class IsolatedDecoder:
         return reason
 
     def _start(self) -> ray.actor.ActorHandle:
-        apart = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=runtime.here())
+        # Beside its caller: another node may be lost, and has been, before Ray knows of it.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        apart = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)
         actor = apart(_DecoderActor).remote(self._config)
         try:
             ray.get(actor.ready.remote())  # its start does not count against the first image
         except ray.exceptions.RayActorError as error:
-            raise runtime.cause_of(error) from error
+            raise WorkerLost(
+                f"a process that decodes one image at a time did not start ({str(error).strip().splitlines()[0]}); "
+                "see that the machines have memory left, then run the same command again: it goes on from the last step"
+            ) from error
         return actor
 
 

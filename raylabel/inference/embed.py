@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raylabel import runtime
 from raylabel.campaign import BEGUN, Campaign, EncoderRef, Pieces
@@ -127,7 +128,9 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
     """
     crew = team(campaign, runtime.resources(), num_shards=len(todo))
     job = Job(campaign, head_of(plan), ref, in_tasks=crew.decoders is not None, isolate=False)
-    meter = ray.remote(num_cpus=0, scheduling_strategy=runtime.here())(Meter).remote()
+    # On the driver's own node: any other may be lost while the pass goes on without it.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    meter = ray.remote(num_cpus=0, scheduling_strategy=here)(Meter).remote()
     began = time.time()
     with (
         counting("embed", total=sum(shard.rows for shard in todo)) as show,
