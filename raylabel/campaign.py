@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError, UnknownName
 from raylabel.profile import Profile, kept, resolve_profile
 from raylabel.workspace import Part, Records, Store
+
+Rows = NDArray[np.int64]
+"""Rows of the pool."""
 
 _FREE = {
     "pool": {"quarantine_limit"},

@@ -2,6 +2,7 @@
 
 from raylabel.labeling.answers import resolved_before
 from raylabel.labeling.asking import ask
-from raylabel.labeling.shortlist import Model, draw_audit, find_audit, select
+from raylabel.labeling.auditing import draw_audit, find_audit
+from raylabel.labeling.shortlist import Model, select
 
 __all__ = ["Model", "ask", "draw_audit", "find_audit", "resolved_before", "select"]

@@ -8,11 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from raylabel import schema
-from raylabel.campaign import Campaign, folder
+from raylabel.campaign import Campaign, Rows, folder
 from raylabel.errors import WaitingForPeople
 from raylabel.labeling.answers import collect, consensus
 from raylabel.labeling.oracle import answer_from_pool
-from raylabel.labeling.shortlist import Rows
 from raylabel.pool import Plan
 from raylabel.progress import say
 from raylabel.workspace import Record, read_parts, write_part

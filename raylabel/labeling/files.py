@@ -17,11 +17,10 @@ from typing import Any
 from PIL import Image
 
 from raylabel import schema
-from raylabel.campaign import Campaign, folder
+from raylabel.campaign import Campaign, Rows, folder
 from raylabel.errors import AnswersError, ConfigError, PoolError, RaylabelError
 from raylabel.labeling.answers import Answer, append, collect, consensus, index_of
 from raylabel.labeling.sheet import read_sheet, said_in, text_of
-from raylabel.labeling.shortlist import Rows
 from raylabel.pool import Plan, ShardUnreadable, Want
 from raylabel.pool.read import fetch_from
 from raylabel.progress import counted

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from raylabel.campaign import Campaign
+from raylabel.campaign import Campaign, Rows
 from raylabel.errors import AnswersError, ConfigError
 from raylabel.labeling.answers import Answer, append, index_of
-from raylabel.labeling.shortlist import Rows
 from raylabel.pool import Plan, Want, fetch
 
 

@@ -1,4 +1,4 @@
-"""Choose who to ask: the audit sample at planning, then a shortlist every round.
+"""Choose who to ask: a shortlist every round.
 
 A pass over the pool narrows it to a bounded candidate set; the exact strategy then runs on that, in one task.
 """
@@ -10,23 +10,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raylabel import runtime, schema
-from raylabel.acceptance import draw
-from raylabel.campaign import Campaign, Pieces, folder, training_answers
+from raylabel.campaign import Campaign, Pieces, Rows, folder, training_answers
 from raylabel.errors import ConfigError
 from raylabel.labeling.answers import resolved_before
+from raylabel.labeling.auditing import readable_audit
+from raylabel.labeling.narrowing import narrow
 from raylabel.models.heads import Head, fit_members
-from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
 from raylabel.progress import say
-from raylabel.sampling import STRATEGIES, Candidates, Labeled, TopItems, random_priority
+from raylabel.sampling import STRATEGIES, Candidates, Labeled
 from raylabel.sampling import select as pick
-from raylabel.workspace import Part, Record, read_part, read_parts, write_part
+from raylabel.workspace import Record, write_part
 from raylabel.workspace.vectors import embeddings_of, gather_rows
-
-Rows = NDArray[np.int64]
 
 MEMBERS = 8
 """Heads of the ensemble that "bald" wants."""
@@ -45,59 +42,6 @@ class Model:
     head: str
     penalty: float
     predictions: Pieces
-
-
-def draw_audit(campaign: Campaign, plan: Plan) -> Rows:
-    """Draw the audit sample, uniformly over the whole pool, before anything has been selected; once.
-
-    Returns:
-        (audit_answers,) sorted pool rows, quarantined ones included: they leave the count later, not the draw.
-
-    Raises:
-        ConfigError: the budget asks for more answers than the pool has items.
-    """
-    budget = campaign.config.budget
-    if budget.train_answers + budget.audit_answers > plan.num_rows:
-        raise ConfigError(
-            f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
-            f"the {plan.num_rows} items of {campaign.config.pool.path}; ask for fewer"
-        )
-    campaign.records.once("audit/draw-0000", lambda: _draw(campaign, plan))
-    return find_audit(campaign)
-
-
-def find_audit(campaign: Campaign) -> Rows:
-    """The rows of the audit sample that was drawn.
-
-    Raises:
-        RaylabelError: none was.
-    """
-    record = campaign.records.require("audit/draw-0000", missing="no audit sample is drawn yet; `raylabel run` begins")
-    table = read_parts(campaign.store, record.parts["audit"], schema=schema.AUDIT, columns=["row"])
-    rows: Rows = table.column("row").to_numpy()
-    return rows
-
-
-def _draw(campaign: Campaign, plan: Plan) -> Record:
-    size = campaign.config.budget.audit_answers
-    if size == 0:
-        return Record(parts={"audit": []})
-    rows, probability = draw(plan.num_rows, size=size, rng=campaign.rng("audit"))
-    config, store = campaign.config, campaign.store
-    known: dict[int, str] = {}
-    for _, found in fetch_shards(plan, rows, pool=config.pool, store=store, want=Want(image=False)):
-        # Items of a shard that cannot be read stay in the draw, without a name; they leave the count with the shard.
-        known |= {} if isinstance(found, ShardUnreadable) else {item.row: item.id for item in found}
-    ids = [known.get(int(row)) for row in rows]
-    columns = {
-        "row": rows,
-        "id": ids,
-        "stratum": ["pool"] * size,
-        "inclusion_probability": np.full(size, probability),
-        "draw": np.zeros(size, dtype=np.int32),
-        "seed": np.full(size, config.seed, dtype=np.int64),
-    }
-    return Record(parts={"audit": [write_part(store, "audit/draw-0000", pa.table(columns, schema=schema.AUDIT))]})
 
 
 def select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model: Model | None) -> Record:
@@ -122,9 +66,9 @@ def _select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model:
     strategy = config.sampling.strategy if model else config.sampling.cold_start
     answered = resolved_before(campaign, number)
     barred = np.union1d(audit, answered.column("row").to_numpy())
-    narrow = _Narrow(campaign, number, STRATEGIES[strategy].narrow if model else "random", barred)
-    found = runtime.fold(narrow, model.predictions.parts if model else pieces.parts, TopItems.merge)
-    candidates = found.finish() if found is not None else np.empty(0, dtype=np.int64)
+    statistic = STRATEGIES[strategy].narrow if model else "random"
+    passed = model.predictions if model else pieces
+    candidates = narrow(campaign, number, passed, statistic=statistic, barred=barred)
     if len(candidates) == 0:
         raise ConfigError(
             f"budget.train_answers: round {number} wants {size} more items to ask about, but every readable item of "
@@ -134,32 +78,10 @@ def _select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model:
     work = _Pick(campaign, number, strategy, pieces, model)
     picked = runtime.call(work, candidates, answered, size)
     if number == 0:
-        picked = _mix_in(campaign, picked, _audit_rows(campaign, pieces, audit))
+        picked = _mix_in(campaign, picked, readable_audit(campaign, pieces, audit))
     say(f"round {number} · select: {size} of {len(candidates):,} candidates by {strategy}")
     part = write_part(campaign.store, f"{folder(number)}/shortlist", picked)
     return Record(facts={"num_train": size, "num_audit": picked.num_rows - size}, parts={"shortlist": [part]})
-
-
-@dataclass(frozen=True)
-class _Narrow:
-    """One part's contribution to the bounded candidate set, in a task."""
-
-    campaign: Campaign
-    number: int
-    statistic: str
-    barred: Rows
-
-    def __call__(self, part: Part) -> TopItems:
-        wanted = {"least_confidence": "confidence", "margin": "margin", "entropy": "entropy"}.get(self.statistic)
-        table = read_part(self.campaign.store, part, columns=["row", *([wanted] if wanted else [])])
-        table = table.filter(pc.invert(pc.is_in(table.column("row"), value_set=pa.array(self.barred, pa.int64()))))
-        rows = table.column("row").to_numpy()
-        if wanted is None:
-            priority = random_priority(rows, seed=self.campaign.config.seed, round_number=self.number)
-        else:
-            values = table.column(wanted).to_numpy().astype(np.float64)
-            priority = values if wanted == "entropy" else 1.0 - values
-        return TopItems.of(rows, priority, limit=self.campaign.config.sampling.max_candidates)
 
 
 @dataclass(frozen=True)
@@ -233,17 +155,11 @@ def _shortlist(items: pa.Table, strategy: str, scores: NDArray[np.float32], reas
     return pa.table(columns, schema=schema.SHORTLIST)
 
 
-def _audit_rows(campaign: Campaign, pieces: Pieces, audit: Rows) -> pa.Table:
-    """The audit items that could be read; a quarantined one cannot be asked about and is in no count."""
-    table = gather_rows(campaign.store, pieces.holding(audit))
-    items = table.select(["row", "id"]) if table is not None else schema.SHORTLIST.empty_table().select(["row", "id"])
-    count = items.num_rows
-    return _shortlist(items, "audit", np.zeros(count, dtype=np.float32), ["drawn at random over the pool"] * count)
-
-
 def _mix_in(campaign: Campaign, picked: pa.Table, audit: pa.Table) -> pa.Table:
     """Audit items among the others, in a random order: nobody can tell one by its place."""
-    both = pa.concat_tables([picked, audit])
+    count = audit.num_rows
+    drawn = _shortlist(audit, "audit", np.zeros(count, dtype=np.float32), ["drawn at random over the pool"] * count)
+    both = pa.concat_tables([picked, drawn])
     mixed = both.take(pa.array(campaign.rng("shortlist").permutation(both.num_rows)))
     where = mixed.schema.get_field_index("position")
     return mixed.set_column(where, "position", pa.array(np.arange(mixed.num_rows, dtype=np.int32)))

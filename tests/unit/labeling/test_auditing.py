@@ -1,0 +1,65 @@
+from dataclasses import replace
+
+import pytest
+
+from raylabel import schema
+from raylabel.acceptance import draw
+from raylabel.errors import ConfigError, RaylabelError
+from raylabel.labeling.auditing import draw_audit, find_audit
+from raylabel.workspace import read_parts
+
+
+def test_audit_is_drawn_over_the_whole_pool(ray_session, tiny):
+    rows = draw_audit(tiny.campaign, tiny.plan)
+    expected, _ = draw(60, size=20, rng=tiny.campaign.rng("audit"))
+    assert rows.tolist() == expected.tolist() == sorted(set(rows.tolist()))
+    record = tiny.campaign.records.find("audit/draw-0000")
+    table = read_parts(tiny.campaign.store, record.parts["audit"], schema=schema.AUDIT)
+    assert table.schema.equals(schema.AUDIT)
+    for row in table.to_pylist():
+        assert row == {
+            "row": row["row"],
+            "id": tiny.ids[row["row"]],
+            "stratum": "pool",
+            "inclusion_probability": pytest.approx(1 / 3),
+            "draw": 0,
+            "seed": 0,
+        }
+
+
+def test_audit_is_drawn_once(ray_session, tiny):
+    rows = draw_audit(tiny.campaign, tiny.plan)
+    other = replace(tiny.campaign, config=tiny.campaign.config.model_copy(update={"seed": 5}))
+    assert draw(60, size=20, rng=other.rng("audit"))[0].tolist() != rows.tolist()
+    assert draw_audit(other, tiny.plan).tolist() == find_audit(other).tolist() == rows.tolist()
+
+
+def test_audit_that_was_not_drawn(tiny):
+    """Whoever only looks draws none."""
+    with pytest.raises(RaylabelError, match="no audit sample is drawn yet; `raylabel run` begins"):
+        find_audit(tiny.campaign)
+    assert tiny.campaign.store.list("audit") == []
+
+
+def test_shard_that_can_no_longer_be_read_stays_in_the_draw(ray_session, tiny):
+    """Leaving its rows out would make the rest likelier than the certificate thinks."""
+    gone = replace(tiny.plan.shards[1], path="gone.parquet")
+    plan = replace(tiny.plan, shards=(tiny.plan.shards[0], gone))
+    rows = draw_audit(tiny.campaign, plan)
+    assert rows.tolist() == draw(60, size=20, rng=tiny.campaign.rng("audit"))[0].tolist()
+    record = tiny.campaign.records.find("audit/draw-0000")
+    ids = read_parts(tiny.campaign.store, record.parts["audit"], schema=schema.AUDIT).column("id").to_pylist()
+    assert ids == [tiny.ids[row] if row < 40 else None for row in rows]
+    assert None in ids
+
+
+def test_no_audit(begin):
+    tiny = begin(budget={"audit_answers": 0})
+    assert draw_audit(tiny.campaign, tiny.plan).tolist() == []
+
+
+def test_budget_over_the_pool(begin):
+    tiny = begin(budget={"train_answers": 41, "audit_answers": 20})
+    with pytest.raises(ConfigError, match="41 training and 20 audit answers are more than the 60 items"):
+        draw_audit(tiny.campaign, tiny.plan)
+    assert tiny.campaign.store.list("audit") == []
