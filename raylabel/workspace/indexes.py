@@ -49,17 +49,28 @@ def open_index(store: Store, facts: Mapping[str, Any], *, backbone: str | None =
     files = [(facts["index"], facts["sha256"])]
     if facts["data"] is not None:
         files.append((facts["data"], facts["data_sha256"]))
-    path = checked_files(store, files)[0]
-    flags = faiss.IO_FLAG_READ_ONLY | faiss.IO_FLAG_ONDISK_SAME_DIR
-    index = faiss.read_index(str(path), flags if facts["data"] is not None else flags | faiss.IO_FLAG_MMAP_IFC)
+    path, *data = checked_files(store, files)
+    mapping = faiss.IO_FLAG_SKIP_IVF_DATA if data else faiss.IO_FLAG_MMAP_IFC
+    index = faiss.read_index(str(path), faiss.IO_FLAG_READ_ONLY | mapping)
+    if data:
+        # FAISS looks for the lists where they lay when they were written; told here, it prints nothing about it.
+        lists: Any = faiss.downcast_InvertedLists(_inverted_file(index).invlists)
+        lists.filename = str(data[0])
+        lists.do_mmap()
     if (index.d, index.ntotal) != (facts["dim"], facts["num_rows"]):
         raise StorageError(
             f"{store.uri(facts['index'])}: holds {index.ntotal:,} vectors of dimension {index.d}, its record says "
             f"{facts['num_rows']:,} of {facts['dim']}; remove {store.uri('index')} and run again"
         )
     if facts["nprobe"]:
-        faiss.extract_index_ivf(index).nprobe = facts["nprobe"]
+        _inverted_file(index).nprobe = facts["nprobe"]
     return index
+
+
+def _inverted_file(index: Any) -> Any:
+    import faiss
+
+    return faiss.extract_index_ivf(index)
 
 
 def checked_files(store: Store, files: Sequence[tuple[str, str]], *, cache: Path | None = None) -> list[Path]:
