@@ -3,14 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from clusters import vectors_of, write_shards
 
-from raylabel import schema
-from raylabel.campaign import Campaign, EncoderRef, Pieces, in_sample
-from raylabel.workspace import Record, Store, write_part
+from raylabel.campaign import Campaign, EncoderRef, Pieces
+from raylabel.workspace import Store
 
-NUM, DIM, EXACT = 6_000, 16, 1_000
+EXACT = 1_000
 
 
 @dataclass(frozen=True)
@@ -29,32 +28,6 @@ class Clustered:
         distances = ((queries.astype(np.float64)[:, None] - stored[None]) ** 2).sum(axis=2)
         order = np.argsort(distances, axis=1, kind="stable")[:, :size]
         return self.rows[order], np.take_along_axis(distances, order, axis=1)
-
-
-def vectors_of(num=NUM, dim=DIM, seed=0):
-    """(num, dim) float16 in sixty loose clusters."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(60, dim))
-    return (centres[rng.integers(60, size=num)] + 0.4 * rng.normal(size=(num, dim))).astype(np.float16)
-
-
-def write_shards(campaign, ref, vectors, rows, *, shards, first_shard=0, pool_rows=None):
-    """Write embedding parts and the records of their shards, the training sample among them; gives the pieces."""
-    columns = schema.embeddings(dim=ref.dim, backbone=ref.digest)
-    parts, spans = [], []
-    for number, some in enumerate(np.array_split(np.arange(len(rows)), shards), start=first_shard):
-        data = pa.py_buffer(np.ascontiguousarray(vectors[some]))
-        packed = pa.FixedSizeBinaryArray.from_buffers(columns.field("embedding").type, len(some), [None, data])
-        arrays = [pa.array(rows[some]), pa.array([f"item-{row}" for row in rows[some]]), packed]
-        table = pa.Table.from_arrays(arrays, schema=columns)
-        part = write_part(campaign.store, f"embeddings/{ref.digest}/part", table)
-        sampled = pa.array(in_sample(campaign, rows[some], num_rows=pool_rows or len(rows)))
-        sample = write_part(campaign.store, f"embeddings/{ref.digest}/sample", table.filter(sampled))
-        record = Record(parts={"embeddings": [part], "sample": [sample], "quarantine": []})
-        campaign.records.commit(f"embeddings/{ref.digest}/shard-{number:06d}", record)
-        parts.append(part)
-        spans.append((int(rows[some[0]]), int(rows[some[-1]])))
-    return Pieces(tuple(parts), tuple(spans))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from dataclasses import replace
 import faiss
 import numpy as np
 import pytest
-from conftest import vectors_of, write_shards
+from clusters import vectors_of, write_shards
 
 from raylabel.campaign import Pieces
 from raylabel.errors import StorageError

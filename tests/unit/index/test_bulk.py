@@ -7,7 +7,7 @@ from raylabel.index import neighbours, search
 
 def index_of(factory, vectors, rows):
     index = faiss.index_factory(vectors.shape[1], factory)
-    index.train(vectors)
+    index.train(vectors[:1000])
     index.add_with_ids(vectors, rows)
     if "IVF" in factory:
         faiss.extract_index_ivf(index).nprobe = 6
