@@ -1,5 +1,6 @@
 """A pool of 6,000 clustered vectors in as many shards as asked for, as the embedding pass leaves it."""
 
+import importlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,5 +51,6 @@ def pool_of(tiny, tmp_path, monkeypatch):
 @pytest.fixture
 def small_runs(monkeypatch):
     """A task adds 1,000 rows, not 65,536: several run."""
-    monkeypatch.setattr("raylabel.index.build.RUN_ROWS", 1_000)
-    monkeypatch.setattr("raylabel.index.build.ROWS_PER_CELL_OF_RUN", 1)
+    module = importlib.import_module("raylabel.index.build")  # the package's name `build` is the function
+    monkeypatch.setattr(module, "RUN_ROWS", 1_000)
+    monkeypatch.setattr(module, "ROWS_PER_CELL_OF_RUN", 1)

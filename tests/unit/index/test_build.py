@@ -41,6 +41,19 @@ def test_one_and_four_shards_give_equal_results(ray_session, pool_of, small_runs
         assert (probes, recall) == found[0][1:]
 
 
+def test_one_worker_after_another_gives_what_several_at_once_do(
+    ray_session, pool_of, small_runs, monkeypatch, tmp_path
+):
+    """Here in one process, the last run first."""
+    pool, other = pool_of(6), pool_of(6, root=str(tmp_path / "other"))
+    several = build(pool.campaign, pool.ref, pool.pieces)
+    monkeypatch.setattr("raylabel.runtime.map_tasks", lambda function, items: [function(i) for i in [*items][::-1]])
+    alone = build(other.campaign, other.ref, other.pieces)
+    for one, two in zip(found_in(pool, several), found_in(other, alone), strict=True):
+        assert np.array_equal(one, two)
+    assert several.facts["recall_at_10"] == alone.facts["recall_at_10"]
+
+
 def test_recall_of_an_index_of_cells(ray_session, pool_of, small_runs):
     pool = pool_of(6)
     record = build(pool.campaign, pool.ref, pool.pieces)
@@ -63,16 +76,16 @@ def test_a_build_that_was_stopped_goes_on(ray_session, pool_of, small_runs, monk
         raise StorageError("stopped")
 
     with monkeypatch.context() as patch, pytest.raises(StorageError, match="stopped"):
-        patch.setattr("raylabel.index.build.Merge.__call__", stop)
-        patch.setattr("raylabel.index.build.runtime.call", lambda function, **_: function())
+        patch.setattr("raylabel.index.merge.Merge.__call__", stop)
+        patch.setattr("raylabel.runtime.call", lambda function, *args, **_: function(*args))
         build(pool.campaign, pool.ref, pool.pieces)
     store = pool.campaign.store
     before = {name: store.read(f"index/clusters/{name}") for name in store.list("index/clusters")}
     assert sum(name.endswith(".lists") for name in before) == 6
     assert latest(pool.campaign, "clusters") is None
     with monkeypatch.context() as patch:
-        patch.setattr("raylabel.index.build.Train.__call__", stop)
-        patch.setattr("raylabel.index.build.runtime.call", lambda function, **_: function())
+        patch.setattr("raylabel.index.train.Train.__call__", stop)
+        patch.setattr("raylabel.runtime.call", lambda function, *args, **_: function(*args))
         record = build(pool.campaign, pool.ref, pool.pieces)
     assert store.read(record.facts["trained"]) == before[record.facts["trained"].rsplit("/", 1)[-1]]
     whole = pool_of(1)
