@@ -13,6 +13,8 @@ from raylabel.index.device import inverted_file, rotation
 from raylabel.index.search import checked_queries
 
 _BLOCK = 16_384
+_PRODUCT = 1 << 24
+"""Values of a matrix product that are held at a time."""
 
 
 def neighbours(index: Any, queries: NDArray[np.float32], *, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -42,12 +44,13 @@ def neighbours(index: Any, queries: NDArray[np.float32], *, size: int) -> tuple[
 def _in_cells(ivf: Any, queries: NDArray[np.float32], size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Compare the items of each cell with the queries that look into it, by one matrix product.
 
-    As faiss.contrib.big_batch_search does, which prints as it goes.
+    As faiss.contrib.big_batch_search does; but the nearest of a cell are not picked out for each query first, which
+    takes longer than the product. All values go to the queries' heaps, whose tops refuse nearly all of them.
     """
     cells = ivf.quantizer.search(queries, ivf.nprobe)[1].ravel()
     order = np.argsort(cells, kind="stable")
     bounds = np.searchsorted(cells[order], np.arange(ivf.nlist + 1))
-    heap = faiss.ResultHeap(len(queries), size)
+    heap, scaled = faiss.ResultHeap(len(queries), size), -2 * queries
     for cell in range(ivf.nlist):
         asking = order[bounds[cell] : bounds[cell + 1]] // ivf.nprobe
         count = ivf.invlists.list_size(cell)
@@ -56,10 +59,15 @@ def _in_cells(ivf: Any, queries: NDArray[np.float32], size: int) -> tuple[NDArra
         rows, codes = get_invlist(ivf.invlists, cell)
         vectors, where = np.empty((count, ivf.d), dtype=np.float32), np.full(count, cell, dtype=np.int64)
         ivf.decode_vectors(count, *(faiss.swig_ptr(array) for array in (codes, where, vectors)))
-        distances, found = faiss.knn(queries[asking], vectors, min(size, count))
-        heap.add_result_subset(asking, distances, rows[found])
+        norms = np.einsum("ij,ij->i", vectors, vectors)
+        for some in np.array_split(asking, -(-len(asking) * count // _PRODUCT)):
+            values = scaled[some] @ vectors.T
+            values += norms
+            heap.add_result_subset(some, values, rows)
     heap.finalize()
-    return heap.D, heap.I
+    # What was compared is the squared distance without the query's own norm, which moves no rank.
+    distances = np.maximum(heap.D + np.einsum("ij,ij->i", queries, queries)[:, None], np.float32(0))
+    return distances, heap.I
 
 
 def _in_blocks(index: Any, queries: NDArray[np.float32], size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

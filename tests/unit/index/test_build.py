@@ -41,9 +41,7 @@ def test_one_and_four_shards_give_equal_results(ray_session, pool_of, small_runs
         assert (probes, recall) == found[0][1:]
 
 
-def test_one_worker_after_another_gives_what_several_at_once_do(
-    ray_session, pool_of, small_runs, monkeypatch, tmp_path
-):
+def test_one_worker_gives_what_several_at_once_do(ray_session, pool_of, small_runs, monkeypatch, tmp_path):
     """Here in one process, the last run first."""
     pool, other = pool_of(6), pool_of(6, root=str(tmp_path / "other"))
     several = build(pool.campaign, pool.ref, pool.pieces)
