@@ -119,8 +119,9 @@ def _cache() -> Path:
 
 
 def _fetched(store: Store, files: Sequence[tuple[str, str]], cache: Path) -> list[Path]:
-    """Download files that belong together into a folder that goes by their content; whoever is first wins."""
-    folder = cache / hashlib.sha256("".join(sha256 for _, sha256 in files).encode()).hexdigest()
+    """Download files that belong together into a folder that goes by names and content; whoever is first wins."""
+    key = "".join(f"{Path(name).name} {sha256}\n" for name, sha256 in files)
+    folder = cache / hashlib.sha256(key.encode()).hexdigest()
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=cache))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from raylabel.errors import StorageError
-from raylabel.workspace import indexes
+from raylabel.workspace import Store, indexes
 from raylabel.workspace.indexes import checked_files, open_index, sha256_of
 
 DIM = 8
@@ -108,22 +108,30 @@ def test_a_file_is_hashed_once_until_it_is_written_to(store, tmp_path, monkeypat
 
 
 def test_an_object_is_fetched_once_per_node(s3_prefix, cache, tmp_path, monkeypatch):
-    from raylabel.workspace import Store
-
     store = Store(s3_prefix)
     facts = stored(store, tmp_path / "work", cells=4)
     open_index(store, facts)
     store.remove(facts["index"])
     assert open_index(store, facts).ntotal == 300, "from the folder of this node"
-    assert [path.name for path in cache.iterdir()] == [
-        hashlib.sha256((facts["sha256"] + facts["data_sha256"]).encode()).hexdigest()
-    ], "no draft is left"
+    [folder] = cache.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["x.faiss", "x.ivfdata"], "and no draft is left"
+    assert (
+        folder.name
+        == hashlib.sha256(f"x.faiss {facts['sha256']}\nx.ivfdata {facts['data_sha256']}\n".encode()).hexdigest()
+    )
+
+
+def test_the_same_bytes_under_another_name(s3_prefix):
+    """Two builds of the same pool train the same index, each under a name of its own."""
+    store = Store(s3_prefix)
+    for name in ("a/one", "b/two"):
+        store.write(name, b"same")
+        [path] = checked_files(store, [(name, hashlib.sha256(b"same").hexdigest())])
+        assert path.name == name[2:] and path.read_bytes() == b"same"
 
 
 def test_two_fetch_at_once(s3_prefix, cache, tmp_path, monkeypatch):
     """Another process of the node has put the files there while this one was fetching them."""
-    from raylabel.workspace import Store
-
     store = Store(s3_prefix)
     facts = stored(store, tmp_path / "work", cells=0)
     download = Store.download
