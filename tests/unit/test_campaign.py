@@ -20,12 +20,15 @@ from raylabel.campaign import (
     check_strategies,
     find_campaign,
     folder,
+    in_sample,
     open_campaign,
+    priority_of,
+    sample_share,
     training_answers,
 )
 from raylabel.errors import ConfigError, FingerprintError, UnknownName
 from raylabel.sampling import STRATEGIES
-from raylabel.workspace import Part, Record
+from raylabel.workspace import Part, Record, Store
 
 
 def begun(config):
@@ -265,3 +268,23 @@ def test_names(tiny):
     assert folder(123) == "rounds/0123"
     assert EncoderRef("abc", 8).weights == "backbones/abc.safetensors"
     assert isinstance(tiny.campaign, Campaign)
+
+
+def test_share_of_the_pool_that_an_index_is_trained_on():
+    """240 / sqrt(rows), a quarter at most: 240,000 of a million, 2.4 million of a hundred."""
+    assert sample_share(0) == sample_share(1) == sample_share(921_600) == 0.25
+    assert sample_share(1_000_000) == 0.24
+    assert sample_share(100_000_000) == 0.024
+
+
+def test_a_larger_pool_samples_fewer_of_the_same_rows(tmp_path):
+    config = settings(tmp_path)
+    campaign = Campaign(config, Store(config.workspace), None, "f")
+    rows = np.arange(200_000)
+    few = in_sample(campaign, rows, num_rows=100_000_000)
+    many = in_sample(campaign, rows, num_rows=200_000)
+    assert abs(few.mean() - 0.024) < 0.002 and abs(many.mean() - 0.25) < 0.005
+    assert not (few & ~many).any()
+    order = np.random.default_rng(0).permutation(rows)
+    assert np.array_equal(in_sample(campaign, order, num_rows=200_000), many[order])
+    assert (priority_of(campaign, rows)[few] >= 1 - 0.024).all()
