@@ -32,7 +32,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
     ref = inference.first_backbone(campaign)
     trainer, model, stopped = training.HeadTrainer(), None, ""
     rounds: list[dict[str, Any]] = []
-    curve: list[float] = []
+    curve: list[float | None] = []
     for number in range(campaign.config.budget.rounds):
         lease.check()
         due = until if campaign.records.find(f"{folder(number)}/round") is None else ""
@@ -55,7 +55,9 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
         curve.append(head.facts["accuracy"])
         stopped = end_reason(campaign, curve)
         verdict = accept.accept(campaign, number, predictions, answered, audit=audit, is_last=bool(stopped))
-        model = labeling.Model(head.facts["head"], head.facts["penalty"], predictions)
+        # A head of one class tells nothing apart: selection goes on as if there were none.
+        tells = head.facts["num_seen_classes"] > 1
+        model = labeling.Model(head.facts["head"], head.facts["penalty"], predictions) if tells else None
         last = result.Last(number, head.facts["model"], predictions, verdict)
         rounds.append(commit(campaign, number, head, verdict, num_answers=answered.num_rows))
         if due == "accept":
@@ -99,17 +101,18 @@ def commit(campaign: Campaign, number: int, head: Record, verdict: Record, *, nu
     return dict(campaign.records.once(f"{folder(number)}/round", lambda: Record(facts=facts)).facts)
 
 
-def end_reason(campaign: Campaign, curve: list[float]) -> str:
+def end_reason(campaign: Campaign, curve: list[float | None]) -> str:
     """Why the loop ends with this round whatever the audit says; "" if it goes on.
 
     Args:
         campaign: its budget, and how long a curve may be flat.
-        curve: cross-fitted accuracy of every round so far, which sees training answers alone.
+        curve: cross-fitted accuracy of every round so far, which sees training answers alone; None where it was not
+            judged, which says nothing of flatness.
     """
     if len(curve) == campaign.config.budget.rounds:
         return "budget used up"
-    patience = campaign.config.acceptance.flat_rounds
-    if len(curve) > patience and max(curve[-patience:]) <= max(curve[:-patience]):
+    patience, judged = campaign.config.acceptance.flat_rounds, [found for found in curve if found is not None]
+    if len(judged) > patience and max(judged[-patience:]) <= max(judged[:-patience]):
         return f"flat: no better on held-out answers for {patience} rounds"
     return ""
 

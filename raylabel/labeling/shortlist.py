@@ -52,7 +52,7 @@ def select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model: 
         number: the round.
         pieces: embeddings of the readable pool.
         audit: rows of the audit sample: never picked, and asked together with round 0's items.
-        model: of the round before; None in round 0.
+        model: of the round before; None in round 0, and while all answers name one class: the cold start picks then.
 
     Returns:
         The record of the shortlist: part "shortlist", facts num_train and num_audit.
@@ -109,7 +109,8 @@ class _Pick:
         seen = Candidates(embeddings.astype(np.float32), **self._asked(embeddings, labeled))
         picks = pick(self.strategy, seen, labeled, size=size, rng=self.campaign.rng("select", self.number))
         chosen = table.select(["row", "id"]).take(pa.array(picks.positions))
-        return _shortlist(chosen, self.strategy, picks.scores, list(picks.reasons))
+        again = "; cold start again: all training answers name one class" if self.number and not self.model else ""
+        return _shortlist(chosen, self.strategy, picks.scores, [f"{reason}{again}" for reason in picks.reasons])
 
     def _asked(self, embeddings: NDArray[np.float16], labeled: Labeled) -> dict[str, Any]:
         """What the model says of the candidates, as far as the strategy asks for it."""

@@ -64,12 +64,12 @@ def print_rounds(console: Console, rounds: list[dict[str, Any]]) -> None:
     """A row for each round."""
     table = Table("round", "answers", "held out", "on the audit sample", "macro-F1", "by machine", title="rounds")
     for facts in rounds:
-        audit = facts["audit_sample"]
+        audit, held_out = facts["audit_sample"], facts["cross_fitted_accuracy"]
         low, high = audit.get("accuracy_interval", (None, None))
         table.add_row(
             str(facts["round"]),
             f"{facts['num_answers']:,}",
-            f"{facts['cross_fitted_accuracy']:.1%}",
+            "not judged" if held_out is None else f"{held_out:.1%}",
             f"{audit['accuracy']:.1%} [{low:.1%}, {high:.1%}]" if audit["num_audited"] else "no audit",
             f"{audit['macro']['f1']:.3f}" if audit["num_audited"] else "",
             f"{facts['num_auto']:,}" if facts["verdict"] == "certificate" else "none",

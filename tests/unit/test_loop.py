@@ -44,6 +44,13 @@ def test_flat(campaign, curve, flat_rounds, is_flat):
     assert end_reason(campaign(flat_rounds=flat_rounds), curve) == reason
 
 
+def test_rounds_that_were_not_judged_are_not_flat(campaign):
+    assert end_reason(campaign(), [None] * 5) == ""
+    assert end_reason(campaign(), [None, 0.5, 0.4, 0.3]) == ""  # three of them have one before them, two have not
+    assert end_reason(campaign(), [None, 0.5, 0.4, 0.3, 0.2]).startswith("flat")
+    assert end_reason(campaign(rounds=2), [None, None]) == "budget used up"
+
+
 @pytest.mark.parametrize(
     ("verdict", "num_auto", "num_answers", "target", "reason"),
     [

@@ -108,6 +108,30 @@ def test_same_picks_as_a_direct_choice(ray_session, begin, strategy):
     assert [item["position"] for item in items] == list(range(SIZE))
 
 
+def test_a_later_round_without_a_model_begins_again(ray_session, begin):
+    """As long as all answers name one class: the cold start picks, what is known counts as covered, the reason says it.
+
+    Farthest from the known one, then from both; drawn at random is nothing.
+    """
+    tiny = begin(sampling={"strategy": "margin", "cold_start": "k_center"})
+    tiny.resolve(0, tiny.answered([30]))
+    items = asked(tiny, select(tiny.campaign, 1, tiny.pieces, AUDIT, None))
+    rows = np.array(sorted(np.setdiff1d(tiny.rows, [30, *AUDIT]), key=lambda row: tiny.ids[row]))
+    far = [np.linalg.norm(tiny.embeddings[rows].astype(float) - tiny.embeddings[30].astype(float), axis=1)]
+    expected = []
+    for _ in range(SIZE):
+        expected.append(int(rows[np.argmax(np.min(far, axis=0))]))
+        far.append(np.linalg.norm(tiny.embeddings[rows].astype(float) - tiny.embeddings[expected[-1]], axis=1))
+    assert [item["row"] for item in items] == expected
+    assert {item["strategy"] for item in items} == {"k_center"}
+    assert all(
+        item["reason"].endswith(
+            " to the nearest labeled or picked item; cold start again: all training answers name one class"
+        )
+        for item in items
+    )
+
+
 def test_fewer_items_than_asked_for(ray_session, tiny):
     """The last round takes what is left."""
     left = np.array([3, 21])

@@ -108,7 +108,7 @@ def test_printed_rounds():
     rounds = [
         round_facts(0, model(0.5), verdict(WITHHELD), num_answers=1234),
         round_facts(1, model(0.756), verdict(), num_answers=2000),
-        round_facts(2, model(), verdict(WITHHELD, {"num_audited": 0}), num_answers=3),
+        round_facts(2, model(None), verdict(WITHHELD, {"num_audited": 0}), num_answers=3),
     ]
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed(print_rounds, rounds).splitlines()]
     cells = [line for line in lines if line]
@@ -117,7 +117,7 @@ def test_printed_rounds():
     assert cells == [
         ["0", "1,234", "50.0%", on_audit, macro, "none"],
         ["1", "2,000", "75.6%", on_audit, macro, "700"],
-        ["2", "3", "75.0%", "no audit", "", "none"],
+        ["2", "3", "not judged", "no audit", "", "none"],
     ]
 
 
