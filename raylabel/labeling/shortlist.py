@@ -51,7 +51,7 @@ def select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model: 
         campaign: whose pool.
         number: the round.
         pieces: embeddings of the readable pool.
-        audit: rows of the audit sample: never picked, and asked together with round 0's items.
+        audit: rows of the audit sample: never picked; those without an answer are asked beside the round's items.
         model: of the round before; None in round 0, and while all answers name one class: the cold start picks then.
 
     Returns:
@@ -77,8 +77,10 @@ def _select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model:
     size = min(size, len(candidates))
     work = _Pick(campaign, number, strategy, pieces, model)
     picked = runtime.call(work, candidates, answered, size)
-    if number == 0:
-        picked = _mix_in(campaign, picked, readable_audit(campaign, pieces, audit))
+    # All of it in round 0; later what a pool has grown by, and what could not be read before.
+    due = readable_audit(campaign, pieces, np.setdiff1d(audit, answered.column("row").to_numpy()))
+    if number == 0 or due.num_rows:
+        picked = _mix_in(campaign, number, picked, due)
     say(f"round {number} · select: {size} of {len(candidates):,} candidates by {strategy}")
     part = write_part(campaign.store, f"{folder(number)}/shortlist", picked)
     return Record(facts={"num_train": size, "num_audit": picked.num_rows - size}, parts={"shortlist": [part]})
@@ -156,11 +158,11 @@ def _shortlist(items: pa.Table, strategy: str, scores: NDArray[np.float32], reas
     return pa.table(columns, schema=schema.SHORTLIST)
 
 
-def _mix_in(campaign: Campaign, picked: pa.Table, audit: pa.Table) -> pa.Table:
+def _mix_in(campaign: Campaign, number: int, picked: pa.Table, audit: pa.Table) -> pa.Table:
     """Audit items among the others, in a random order: nobody can tell one by its place."""
     count = audit.num_rows
     drawn = _shortlist(audit, "audit", np.zeros(count, dtype=np.float32), ["drawn at random over the pool"] * count)
     both = pa.concat_tables([picked, drawn])
-    mixed = both.take(pa.array(campaign.rng("shortlist").permutation(both.num_rows)))
+    mixed = both.take(pa.array(campaign.rng("shortlist", number).permutation(both.num_rows)))
     where = mixed.schema.get_field_index("position")
     return mixed.set_column(where, "position", pa.array(np.arange(mixed.num_rows, dtype=np.int32)))
