@@ -14,12 +14,13 @@ __all__ = ["Config", "__version__", "load", "run"]
 __version__ = version("raylabel")
 
 
-def run(config: Config | str | Path, *, until: str = "") -> dict[str, Any] | None:
+def run(config: Config | str | Path, *, until: str = "", grow: bool = False) -> dict[str, Any] | None:
     """Run a campaign from wherever its workspace stands, on the Ray session that is there or one started for it.
 
     Args:
         config: the campaign, or its TOML.
         until: "embed", "select", "train" or "accept" to stop after that step of the round that is due.
+        grow: first take in what has come into the pool since it was planned.
 
     Returns:
         The report, as it lies in the workspace's report.json; None if the run was stopped by `until`.
@@ -34,4 +35,4 @@ def run(config: Config | str | Path, *, until: str = "") -> dict[str, Any] | Non
 
     settings = config if isinstance(config, Config) else load(config)
     with hold(Store(settings.workspace)) as lease, runtime.session(settings.compute):
-        return loop.run(open_campaign(settings), lease, until=until)
+        return loop.run(open_campaign(settings), lease, until=until, grow=grow)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError, UnknownName
 from raylabel.profile import Profile, kept, resolve_profile
-from raylabel.workspace import Part, Records, Store
+from raylabel.workspace import Part, Record, Records, Store
 
 Rows = NDArray[np.int64]
 """Rows of the pool."""
@@ -34,8 +34,9 @@ _FREE = {
 again with others."""
 
 BEGUN = "backbones/first"
-PREPARED = ("audit/draw-0000", "pool/plan-0000")
-"""Records made before `BEGUN`, in seconds: until that one exists, nobody has worked for this workspace."""
+PREPARED = ("audit/draw", "pool/plan")
+"""Records made before `BEGUN`, in seconds, each with the number of its version behind it: until that one exists, nobody
+has worked for this workspace."""
 
 PURPOSES = {"audit": 1, "shortlist": 2, "select": 3, "folds": 4, "weights": 5, "finetune": 6, "members": 7}
 
@@ -65,12 +66,29 @@ class Pieces:
     """Parts that cover the readable pool in order: embeddings of one backbone, or predictions of one round.
 
     Args:
-        parts: data files, sorted by row.
+        parts: data files, sorted by row; none holds rows of two plan versions.
         spans: first and last row of each.
+        starts: of the plan that they cover: the first row of each of its versions.
     """
 
     parts: tuple[Part, ...]
     spans: tuple[tuple[int, int], ...]
+    starts: tuple[int, ...] = (0,)
+
+    @property
+    def version(self) -> int:
+        """Of the plan that they cover."""
+        return len(self.starts) - 1
+
+    def added(self, version: int) -> Pieces:
+        """The parts of the rows that one plan version added, all of them in version 0."""
+        end = self.starts[version + 1] if version < self.version else None
+        inside = [
+            (part, span)
+            for part, span in zip(self.parts, self.spans, strict=True)
+            if span[0] >= self.starts[version] and (end is None or span[0] < end)
+        ]
+        return Pieces(tuple(part for part, _ in inside), tuple(span for _, span in inside), self.starts[: version + 1])
 
     @property
     def num_rows(self) -> int:
@@ -142,6 +160,26 @@ def priority_of(campaign: Campaign, rows: Rows) -> NDArray[np.float64]:
 def folder(number: int) -> str:
     """Where a round's files lie."""
     return f"rounds/{number:04d}"
+
+
+def of_version(name: str, version: int) -> str:
+    """What a record or folder is called under a plan version: from the first growth on it carries the number."""
+    return f"{name}-{version:04d}" if version else name
+
+
+def newest_plan(campaign: Campaign) -> Record | None:
+    """The record of the pool's newest plan version; None before planning."""
+    version = 0
+    while campaign.store.exists(f"pool/plan-{version:04d}.json"):
+        version += 1
+    return campaign.records.find(f"pool/plan-{version - 1:04d}") if version else None
+
+
+def find_labels(campaign: Campaign) -> Record | None:
+    """The record of the labels of the newest plan version; None as long as they are not written."""
+    plan = newest_plan(campaign)
+    version = len(plan.facts["starts"]) - 1 if plan else 0
+    return campaign.records.find(f"{of_version('labels', version)}/labels")
 
 
 def training_answers(answered: pa.Table) -> pa.Table:
@@ -257,8 +295,11 @@ def _bound(tree: Mapping[str, Any]) -> dict[str, Any]:
 def _begin_anew(store: Store) -> None:
     for name in store.list("quarantine"):
         store.remove(f"quarantine/{name}")
-    for name in (*PREPARED, "campaign"):  # campaign.json last: stopped in between, this is done again
-        store.remove(f"{name}.json")
+    for place, _, stem in (name.partition("/") for name in PREPARED):
+        for name in store.list(place):
+            if name.startswith(f"{stem}-") and name.endswith(".json"):
+                store.remove(f"{place}/{name}")
+    store.remove("campaign.json")  # last: stopped in between, this is done again
 
 
 def _differences(found: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:

@@ -35,6 +35,7 @@ app.add_typer(bench_app, name="bench")
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CAMPAIGN.TOML", help="The campaign's config.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting.")]
+Grow = Annotated[bool, typer.Option("--grow", help="First take in what has come into the pool.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON object.")]
 
 
@@ -127,7 +128,7 @@ def doctor(
 
 
 @app.command()
-def run(config: ConfigPath, sets: Sets = None, as_json: AsJson = False) -> None:
+def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJson = False) -> None:
     """Run a campaign from wherever it stands to its end, or until people are needed.
 
     Example: raylabel run campaign.toml --set budget.rounds=3
@@ -135,7 +136,7 @@ def run(config: ConfigPath, sets: Sets = None, as_json: AsJson = False) -> None:
     from raylabel.reporting import report
 
     settings = load(config, overrides=sets or [])
-    found = raylabel.run(settings)
+    found = raylabel.run(settings, grow=grow)
     assert found is not None, "a run without `until` ends with a report"
     if as_json:
         typer.echo(json.dumps(found))
@@ -143,7 +144,8 @@ def run(config: ConfigPath, sets: Sets = None, as_json: AsJson = False) -> None:
         console = Console(highlight=False)
         report.print_rounds(console, found["rounds"])
         report.print_classes(console, found["quality"])
-        typer.echo(f"{report.summary(found)}\nEverything lies in {settings.workspace}, the result in labels/.")
+        place = found["labels"]["folder"].rsplit("/", 1)[-1]
+        typer.echo(f"{report.summary(found)}\nEverything lies in {settings.workspace}, the result in {place}/.")
     _check_quarantine(settings, found["pool"])
 
 

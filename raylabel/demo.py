@@ -123,10 +123,10 @@ def train_backbone(folder: Path, config: Config) -> float:
 
 def _compare(config: Config, report: dict[str, Any], truth: dict[str, str]) -> dict[str, Any]:
     """The outcome in one sentence, with the error that only the demo can know."""
-    from raylabel.campaign import find_campaign
+    from raylabel.campaign import find_campaign, find_labels
 
     campaign = find_campaign(config)
-    record = campaign.records.find("labels/labels")
+    record = find_labels(campaign)
     assert record is not None, "the loop ends by writing the labels"
     auto = wrong = 0
     for part in record.parts["labels"]:

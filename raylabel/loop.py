@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from raylabel import index, inference, labeling, training
-from raylabel.campaign import Campaign, folder
-from raylabel.pool import Plan, plan_pool, quarantine_unreadable
+from raylabel.campaign import Campaign, folder, newest_plan
+from raylabel.errors import RaylabelError
+from raylabel.pool import Plan, grow_plan, plan_pool, quarantine_unreadable
 from raylabel.progress import counted, say
 from raylabel.reporting import accept, report, result
 from raylabel.workspace import Lease, Record
 
 
-def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] | None:
+def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False) -> dict[str, Any] | None:
     """Run a campaign to its end, from wherever its workspace stands.
 
     Args:
         campaign: what to run.
         lease: the driver's, held.
         until: "embed", "select", "train" or "accept" to stop after that step of the round that is due.
+        grow: first take in what has come into the pool since it was planned.
 
     Returns:
         The report, as it lies in the workspace's report.json; None if the loop was stopped by `until`.
@@ -28,18 +31,24 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
         RaylabelError: whatever stopped it; what was committed stays.
     """
     plan = plan_once(campaign)
+    plan = grow_once(campaign, plan) if grow else plan
     audit = labeling.draw_audit(campaign, plan)
     ref = inference.first_backbone(campaign)
     trainer, model, stopped = training.HeadTrainer(), None, ""
     rounds: list[dict[str, Any]] = []
-    curve: list[float] = []
+    curve: list[float | None] = []
     for number in range(campaign.config.budget.rounds):
         lease.check()
-        due = until if campaign.records.find(f"{folder(number)}/round") is None else ""
-        pieces = inference.embed(campaign, plan, ref)
+        done = campaign.records.find(f"{folder(number)}/round")
+        due = until if done is None else ""
+        # A round that was done before the pool grew stays with the plan that it knew.
+        known = plan.at(done.facts["plan"]) if done else plan
+        pieces = inference.embed(campaign, known, ref)
         if due == "embed":
             return None
         index.build(campaign, ref, pieces)
+        if model is not None:
+            model = replace(model, predictions=inference.predict(campaign, pieces, number - 1, model.head))
         shortlist = labeling.select(campaign, number, pieces, audit, model)
         if due == "select":
             return None
@@ -47,7 +56,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
         answered = labeling.resolved_before(campaign, number + 1)
         if number in campaign.config.training.finetune_at:
             ref = training.finetune(campaign, plan, number, ref, answered)
-            pieces = inference.embed(campaign, plan, ref)
+            pieces = inference.embed(campaign, known, ref)
         head = training.train(campaign, number, trainer, ref=ref, pieces=pieces, answered=answered)
         if due == "train":
             return None
@@ -55,14 +64,18 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
         curve.append(head.facts["accuracy"])
         stopped = end_reason(campaign, curve)
         verdict = accept.accept(campaign, number, predictions, answered, audit=audit, is_last=bool(stopped))
-        model = labeling.Model(head.facts["head"], head.facts["penalty"], predictions)
-        last = result.Last(number, head.facts["model"], predictions, verdict)
-        rounds.append(commit(campaign, number, head, verdict, num_answers=answered.num_rows))
+        # A head of one class tells nothing apart: selection goes on as if there were none.
+        tells = head.facts["num_seen_classes"] > 1
+        model = labeling.Model(head.facts["head"], head.facts["penalty"], predictions) if tells else None
+        rounds.append(commit(campaign, number, head, verdict, num_answers=answered.num_rows, plan=known.version))
         if due == "accept":
             return None
-        if stopped := stopped or target_reason(campaign, rounds[-1], pieces.num_rows):
+        if stopped := stopped or target_reason(campaign, rounds[-1], pieces.num_rows + plan.num_rows - known.num_rows):
             break
     trainer.close()
+    pieces = inference.embed(campaign, plan, ref)
+    predictions = inference.predict(campaign, pieces, number, head.facts["head"])
+    last = result.Last(number, head.facts["model"], predictions, verdict)
     labels = result.write_labels(campaign, last, answered)
     lost = plan.num_rows - pieces.num_rows
     pool = {"num_rows": plan.num_rows, "num_quarantined": lost, "num_unreadable_files": len(plan.unreadable)}
@@ -70,46 +83,72 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "") -> dict[str, Any] 
 
 
 def plan_once(campaign: Campaign) -> Plan:
-    """Plan the pool, or take the plan that was made."""
+    """Plan the pool, or take the newest plan that was made."""
 
     def make() -> Record:
-        oracle = campaign.config.labeling.labeler == "oracle"
-        plan = plan_pool(campaign.config.pool, campaign.store, labels_needed=oracle)
+        plan = plan_pool(campaign.config.pool, campaign.store, labels_needed=_asks_the_pool(campaign))
         unreadable = f", {len(plan.unreadable)} unreadable" if plan.unreadable else ""
         found = f"{counted(plan.num_rows, 'image')} in {counted(len(plan.shards), 'shard')}"
         say(f"plan: {found} of {plan.root}{unreadable}")
         return Record(facts=plan.to_json(), parts={"quarantine": quarantine_unreadable(plan, campaign.store)})
 
-    return Plan.from_json(campaign.records.once("pool/plan-0000", make).facts)
+    found = newest_plan(campaign)
+    return Plan.from_json((found or campaign.records.once("pool/plan-0000", make)).facts)
+
+
+def grow_once(campaign: Campaign, plan: Plan) -> Plan:
+    """Append what has come into the pool since its newest plan, as the plan's next version; the plan where nothing has.
+
+    Raises:
+        PoolError: something that was planned has changed or is gone, or what is new cannot be planned.
+    """
+    store, oracle = campaign.store, _asks_the_pool(campaign)
+    grown = grow_plan(plan, campaign.config.pool, store, labels_needed=oracle)
+    if grown is None:
+        say(f"grow: nothing new in {plan.root}; {counted(plan.num_rows, 'image')} as before")
+        return plan
+    images, shards = grown.num_rows - plan.num_rows, len(grown.shards) - len(plan.shards)
+    say(f"grow: {counted(images, 'new image')} in {counted(shards, 'shard')} of {plan.root}")
+    record = Record(facts=grown.to_json(), parts={"quarantine": quarantine_unreadable(grown, store, known=plan)})
+    return Plan.from_json(campaign.records.commit(f"pool/plan-{grown.version:04d}", record).facts)
+
+
+def _asks_the_pool(campaign: Campaign) -> bool:
+    return campaign.config.labeling.labeler == "oracle"
 
 
 def find_plan(campaign: Campaign) -> Plan:
-    """The plan that a run has made.
+    """The newest plan that a run has made.
 
     Raises:
         RaylabelError: none has.
     """
-    record = campaign.records.require("pool/plan-0000", missing="the pool is not planned yet; `raylabel run` begins")
+    record = newest_plan(campaign)
+    if record is None:
+        raise RaylabelError(f"{campaign.store.root}: the pool is not planned yet; `raylabel run` begins")
     return Plan.from_json(record.facts)
 
 
-def commit(campaign: Campaign, number: int, head: Record, verdict: Record, *, num_answers: int) -> dict[str, Any]:
-    """Commit a round: it exists if and only if this record does."""
-    facts = report.round_facts(number, head, verdict, num_answers=num_answers)
+def commit(
+    campaign: Campaign, number: int, head: Record, verdict: Record, *, num_answers: int, plan: int
+) -> dict[str, Any]:
+    """Commit a round, done with one version of the plan: it exists if and only if this record does."""
+    facts = report.round_facts(number, head, verdict, num_answers=num_answers, plan=plan)
     return dict(campaign.records.once(f"{folder(number)}/round", lambda: Record(facts=facts)).facts)
 
 
-def end_reason(campaign: Campaign, curve: list[float]) -> str:
+def end_reason(campaign: Campaign, curve: list[float | None]) -> str:
     """Why the loop ends with this round whatever the audit says; "" if it goes on.
 
     Args:
         campaign: its budget, and how long a curve may be flat.
-        curve: cross-fitted accuracy of every round so far, which sees training answers alone.
+        curve: cross-fitted accuracy of every round so far, which sees training answers alone; None where it was not
+            judged, which says nothing of flatness.
     """
     if len(curve) == campaign.config.budget.rounds:
         return "budget used up"
-    patience = campaign.config.acceptance.flat_rounds
-    if len(curve) > patience and max(curve[-patience:]) <= max(curve[:-patience]):
+    patience, judged = campaign.config.acceptance.flat_rounds, [found for found in curve if found is not None]
+    if len(judged) > patience and max(judged[-patience:]) <= max(judged[:-patience]):
         return f"flat: no better on held-out answers for {patience} rounds"
     return ""
 

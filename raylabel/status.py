@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from raylabel.campaign import Campaign
+from raylabel.campaign import Campaign, find_labels, newest_plan
 from raylabel.errors import RaylabelError
 from raylabel.labeling.answers import collect, consensus
 from raylabel.labeling.files import newest_shortlist
@@ -20,8 +20,7 @@ def look(campaign: Campaign) -> dict[str, Any]:
     Returns:
         A JSON-able tree; `lines` says the same in words.
     """
-    records = campaign.records
-    plan = records.find("pool/plan-0000")
+    plan = newest_plan(campaign)
     rounds = rounds_so_far(campaign)
     facts: dict[str, Any] = {
         "workspace": campaign.store.root,
@@ -48,7 +47,7 @@ def _questions(campaign: Campaign) -> dict[str, int] | None:
 
 
 def _labels(campaign: Campaign) -> dict[str, Any] | None:
-    if campaign.records.find("labels/labels") is None or not campaign.store.exists("report.json"):
+    if find_labels(campaign) is None or not campaign.store.exists("report.json"):
         return None
     labels: dict[str, Any] = json.loads(campaign.store.read("report.json"))["labels"]
     return labels

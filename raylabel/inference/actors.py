@@ -222,9 +222,9 @@ class _PartWriter:
         self._bytes = 0
 
     def add(self, batch: DecodedBatch, embeddings: NDArray[np.float16]) -> list[Failure]:
-        """Take a batch's embeddings; those that are not finite are failures."""
+        """Take a batch's embeddings; those that are not finite are failures: named by id, and in no part."""
         finite = np.asarray(np.isfinite(embeddings).all(axis=1), dtype=bool)
-        message = "the backbone's output holds NaN or infinity in float16"
+        message = "the backbone's output holds NaN, or a number that is infinite in float16 (beyond 65504)"
         for row, name, good in zip(batch.rows, batch.ids, finite, strict=True):
             if good:
                 self._rows.append(row)
@@ -232,7 +232,7 @@ class _PartWriter:
         self._embeddings.append(embeddings[finite])
         self._bytes += self._embeddings[-1].nbytes
         bad = np.flatnonzero(~finite)
-        return [Failure(batch.rows[i], batch.ids[i], "not_finite", message) for i in bad]
+        return [Failure(batch.rows[i], batch.ids[i], "embedding_not_finite", message) for i in bad]
 
     def flush(self, *, at_least: int) -> None:
         """Write what was gathered, if it has so many bytes."""

@@ -20,7 +20,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raylabel import runtime
-from raylabel.campaign import BEGUN, Campaign, EncoderRef, Pieces
+from raylabel.campaign import BEGUN, Campaign, EncoderRef, Pieces, of_version
+from raylabel.errors import PoolError
 from raylabel.inference.actors import EmbedShards, Job, head_of, shard_name
 from raylabel.meter import Meter, Rates, Work, bound_by, rates
 from raylabel.pool import Plan, Shard
@@ -51,14 +52,26 @@ def _store_first(campaign: Campaign) -> Record:
 def embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Pieces:
     """Embed every readable item of the pool under one backbone; shards that are done are not repeated.
 
+    Each plan version has a record of its own, so that of a grown pool only the new shards are left to do.
+
     Returns:
-        The embedding parts of the whole pool, in row order.
+        The embedding parts of the whole pool, in row order. Items that cannot be read, and those whose embedding holds
+        NaN or infinity, are in none of them but in the quarantine.
+
+    Raises:
+        PoolError: not one item could be embedded.
 
     Cost: one decode and one forward pass per item. Memory: a few blocks per worker, whatever the pool.
     """
-    record = campaign.records.once(f"embeddings/{ref.digest}", lambda: _embed(campaign, plan, ref))
+    name = of_version(f"embeddings/{ref.digest}", plan.version)
+    record = campaign.records.once(name, lambda: _embed(campaign, plan, ref))
+    if not record.parts["embeddings"]:
+        raise PoolError(
+            f"{campaign.config.pool.path}: none of its {plan.num_rows:,} items could be embedded; "
+            f"{campaign.store.uri('quarantine')} says why of each: mend that, then begin another workspace"
+        )
     spans = tuple((first, last) for first, last in record.facts["spans"])
-    return Pieces(tuple(record.parts["embeddings"]), spans)
+    return Pieces(tuple(record.parts["embeddings"]), spans, plan.starts)
 
 
 def _embed(campaign: Campaign, plan: Plan, ref: EncoderRef) -> Record:

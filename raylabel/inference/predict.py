@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raylabel import runtime, schema
-from raylabel.campaign import Campaign, Pieces, folder
+from raylabel.campaign import Campaign, Pieces, folder, of_version
 from raylabel.workspace import Part, Record, read_part, write_part
 from raylabel.workspace.vectors import embeddings_of
 
@@ -28,6 +29,8 @@ SCORE_ROWS = 8_192
 def predict(campaign: Campaign, pieces: Pieces, number: int, head: str) -> Pieces:
     """Predict every readable item of the pool with the head of one round.
 
+    What was predicted before the pool grew stays; the rows of each version since then get a record of their own.
+
     Args:
         campaign: whose pool.
         pieces: the embeddings that the head was fitted on.
@@ -41,12 +44,17 @@ def predict(campaign: Campaign, pieces: Pieces, number: int, head: str) -> Piece
     a few times 64 kB per class.
     """
 
-    def score() -> Record:
-        scored = runtime.map_tasks(_Score(campaign, number, head), _tasks(pieces.parts))
-        return Record(parts={"predictions": [part for parts in scored for part in parts]})
+    def score(parts: Sequence[Part], version: int) -> Record:
+        scored = runtime.map_tasks(_Score(campaign, number, head), _tasks(parts))
+        return Record({"plan": version}, {"predictions": [part for parts in scored for part in parts]})
 
-    record = campaign.records.once(f"{folder(number)}/predictions", score)
-    return Pieces(tuple(record.parts["predictions"]), pieces.spans)
+    name = f"{folder(number)}/predictions"
+    record = campaign.records.once(name, lambda: score(pieces.parts, pieces.version))
+    found = list(record.parts["predictions"])
+    for version in range(record.facts["plan"] + 1, pieces.version + 1):
+        more = pieces.added(version).parts
+        found += campaign.records.once(of_version(name, version), partial(score, more, version)).parts["predictions"]
+    return Pieces(tuple(found), pieces.spans, pieces.starts)
 
 
 def _tasks(parts: Sequence[Part]) -> Iterator[list[Part]]:

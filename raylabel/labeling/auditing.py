@@ -1,15 +1,21 @@
-"""The audit sample: drawn over the whole pool at planning, asked in round 0, and never picked by a strategy."""
+"""The audit sample: drawn over the whole pool at planning, asked in round 0, and never picked by a strategy.
+
+What a pool grows by is a stratum of its own: drawn when it comes, asked in the next round that asks.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from raylabel import schema
-from raylabel.acceptance import draw
+from raylabel.acceptance import draw, smallest_audit
 from raylabel.campaign import Campaign, Pieces, Rows
 from raylabel.errors import ConfigError
 from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
+from raylabel.progress import counted, say
 from raylabel.workspace import Record, read_parts, write_part
 from raylabel.workspace.vectors import gather_rows
 
@@ -17,8 +23,11 @@ from raylabel.workspace.vectors import gather_rows
 def draw_audit(campaign: Campaign, plan: Plan) -> Rows:
     """Draw the audit sample, uniformly over the whole pool, before anything has been selected; once.
 
+    Rows by which the pool has grown are a stratum of their own, with a draw of their own: as large a part of them as
+    the first draw was of the first plan, but no smaller than an audit that can certify anything.
+
     Returns:
-        (audit_answers,) sorted pool rows, quarantined ones included: they leave the count later, not the draw.
+        Sorted pool rows of all draws, quarantined ones included: they leave the count later, not the draw.
 
     Raises:
         ConfigError: the budget asks for more answers than the pool has items.
@@ -29,27 +38,49 @@ def draw_audit(campaign: Campaign, plan: Plan) -> Rows:
             f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
             f"the {plan.num_rows} items of {campaign.config.pool.path}; ask for fewer"
         )
-    campaign.records.once("audit/draw-0000", lambda: _draw(campaign, plan))
+    for version in range(plan.version + 1):
+        campaign.records.once(_name(version), partial(_draw, campaign, plan, version))
     return find_audit(campaign)
 
 
 def find_audit(campaign: Campaign) -> Rows:
-    """The rows of the audit sample that was drawn.
+    """The rows of the audit samples that were drawn, sorted.
 
     Raises:
         RaylabelError: none was.
     """
-    record = campaign.records.require("audit/draw-0000", missing="no audit sample is drawn yet; `raylabel run` begins")
-    table = read_parts(campaign.store, record.parts["audit"], schema=schema.AUDIT, columns=["row"])
+    record = campaign.records.require(_name(0), missing="no audit sample is drawn yet; `raylabel run` begins")
+    parts, version = list(record.parts["audit"]), 1
+    while (further := campaign.records.find(_name(version))) is not None:
+        parts += further.parts["audit"]
+        version += 1
+    table = read_parts(campaign.store, parts, schema=schema.AUDIT, columns=["row"])
     rows: Rows = table.column("row").to_numpy()
     return rows
 
 
-def _draw(campaign: Campaign, plan: Plan) -> Record:
-    size = campaign.config.budget.audit_answers
+def _name(version: int) -> str:
+    return f"audit/draw-{version:04d}"
+
+
+def _size(campaign: Campaign, plan: Plan, version: int) -> int:
+    """How many items of a version are drawn; the looks at all strata share what a look may spend."""
+    config = campaign.config
+    wanted = config.budget.audit_answers
+    if version == 0 or wanted == 0:
+        return wanted
+    first, rows = plan.at(0).num_rows, plan.at(version).num_rows - plan.starts[version]
+    least = smallest_audit(config.acceptance.max_error, config.alpha_per_look() / (version + 1))
+    return min(max(-(-wanted * rows // first), least), rows)
+
+
+def _draw(campaign: Campaign, plan: Plan, version: int) -> Record:
+    size, start = _size(campaign, plan, version), plan.starts[version]
     if size == 0:
         return Record(parts={"audit": []})
-    rows, probability = draw(plan.num_rows, size=size, rng=campaign.rng("audit"))
+    num_rows = plan.at(version).num_rows - start
+    drawn, probability = draw(num_rows, size=size, rng=campaign.rng("audit", version))
+    rows = start + drawn
     config, store = campaign.config, campaign.store
     known: dict[int, str] = {}
     for _, found in fetch_shards(plan, rows, pool=config.pool, store=store, want=Want(image=False)):
@@ -59,12 +90,14 @@ def _draw(campaign: Campaign, plan: Plan) -> Record:
     columns = {
         "row": rows,
         "id": ids,
-        "stratum": ["pool"] * size,
+        "stratum": [f"plan-{version:04d}" if version else "pool"] * size,
         "inclusion_probability": np.full(size, probability),
-        "draw": np.zeros(size, dtype=np.int32),
+        "draw": np.full(size, version, dtype=np.int32),
         "seed": np.full(size, config.seed, dtype=np.int64),
     }
-    return Record(parts={"audit": [write_part(store, "audit/draw-0000", pa.table(columns, schema=schema.AUDIT))]})
+    if version:
+        say(f"audit: {size:,} of the {counted(num_rows, 'image')} that came are drawn; the next round asks about them")
+    return Record(parts={"audit": [write_part(store, _name(version), pa.table(columns, schema=schema.AUDIT))]})
 
 
 def readable_audit(campaign: Campaign, pieces: Pieces, audit: Rows) -> pa.Table:

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from raylabel import schema
-from raylabel.campaign import Campaign, Rows, folder
+from raylabel.campaign import Campaign, Rows, find_labels, folder
 from raylabel.errors import AnswersError, ConfigError, PoolError, RaylabelError
 from raylabel.labeling.answers import Answer, append, collect, consensus, index_of
 from raylabel.labeling.sheet import read_sheet, said_in, text_of
@@ -157,7 +157,7 @@ def _check_open(campaign: Campaign) -> None:
     if campaign.config.labeling.labeler == "oracle":
         do = 'to ask people, set it to "files" in a workspace of its own'
         raise AnswersError(f'{root}: labeling.labeler is "oracle", which answers from the pool; {do}')
-    if campaign.records.find("labels/labels") is not None:
+    if find_labels(campaign) is not None:
         raise AnswersError(f"{root}: the campaign is done; to ask again, begin another workspace")
 
 

@@ -51,8 +51,8 @@ def select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model: 
         campaign: whose pool.
         number: the round.
         pieces: embeddings of the readable pool.
-        audit: rows of the audit sample: never picked, and asked together with round 0's items.
-        model: of the round before; None in round 0.
+        audit: rows of the audit sample: never picked; those without an answer are asked beside the round's items.
+        model: of the round before; None in round 0, and while all answers name one class: the cold start picks then.
 
     Returns:
         The record of the shortlist: part "shortlist", facts num_train and num_audit.
@@ -77,8 +77,10 @@ def _select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model:
     size = min(size, len(candidates))
     work = _Pick(campaign, number, strategy, pieces, model)
     picked = runtime.call(work, candidates, answered, size)
-    if number == 0:
-        picked = _mix_in(campaign, picked, readable_audit(campaign, pieces, audit))
+    # All of it in round 0; later what a pool has grown by, and what could not be read before.
+    due = readable_audit(campaign, pieces, np.setdiff1d(audit, answered.column("row").to_numpy()))
+    if number == 0 or due.num_rows:
+        picked = _mix_in(campaign, number, picked, due)
     say(f"round {number} · select: {size} of {len(candidates):,} candidates by {strategy}")
     part = write_part(campaign.store, f"{folder(number)}/shortlist", picked)
     return Record(facts={"num_train": size, "num_audit": picked.num_rows - size}, parts={"shortlist": [part]})
@@ -109,7 +111,8 @@ class _Pick:
         seen = Candidates(embeddings.astype(np.float32), **self._asked(embeddings, labeled))
         picks = pick(self.strategy, seen, labeled, size=size, rng=self.campaign.rng("select", self.number))
         chosen = table.select(["row", "id"]).take(pa.array(picks.positions))
-        return _shortlist(chosen, self.strategy, picks.scores, list(picks.reasons))
+        again = "; cold start again: all training answers name one class" if self.number and not self.model else ""
+        return _shortlist(chosen, self.strategy, picks.scores, [f"{reason}{again}" for reason in picks.reasons])
 
     def _asked(self, embeddings: NDArray[np.float16], labeled: Labeled) -> dict[str, Any]:
         """What the model says of the candidates, as far as the strategy asks for it."""
@@ -155,11 +158,11 @@ def _shortlist(items: pa.Table, strategy: str, scores: NDArray[np.float32], reas
     return pa.table(columns, schema=schema.SHORTLIST)
 
 
-def _mix_in(campaign: Campaign, picked: pa.Table, audit: pa.Table) -> pa.Table:
+def _mix_in(campaign: Campaign, number: int, picked: pa.Table, audit: pa.Table) -> pa.Table:
     """Audit items among the others, in a random order: nobody can tell one by its place."""
     count = audit.num_rows
     drawn = _shortlist(audit, "audit", np.zeros(count, dtype=np.float32), ["drawn at random over the pool"] * count)
     both = pa.concat_tables([picked, drawn])
-    mixed = both.take(pa.array(campaign.rng("shortlist").permutation(both.num_rows)))
+    mixed = both.take(pa.array(campaign.rng("shortlist", number).permutation(both.num_rows)))
     where = mixed.schema.get_field_index("position")
     return mixed.set_column(where, "position", pa.array(np.arange(mixed.num_rows, dtype=np.int32)))

@@ -15,7 +15,6 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from raylabel.acceptance import fit_temperature, softmax
-from raylabel.errors import RaylabelError
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0)
 """Inverse strengths of the L2 penalty that cross-fitting chooses from, for embeddings of mean length 1."""
@@ -82,12 +81,13 @@ class CrossFit:
 
     Args:
         logits: (L, K) float64, each row from the fold that left it out.
-        accuracy: share of the fair answers that the held-out logits get right.
+        accuracy: share of the fair answers that the held-out logits get right; None where all answers name one class,
+            which leaves nothing to tell apart.
         penalty: the inverse penalty that was chosen by held-out log loss.
     """
 
     logits: NDArray[np.float64]
-    accuracy: float
+    accuracy: float | None
     penalty: float
 
 
@@ -103,24 +103,22 @@ def fit_head(
 
     Args:
         embeddings: (L, D) of the answered items.
-        label_index: (L,) their classes.
+        label_index: (L,) their classes; L is at least 1.
         num_classes: K; classes without an answer get probability 0.
         seed: of the folds.
         fair: (L,) which answers may choose penalty and temperature and be counted; all by default. Those that
             the backbone itself was tuned on must not.
 
-    Raises:
-        RaylabelError: fewer than two classes have answers.
+    Returns:
+        The head and how it did on what it had not seen. Where all answers name one class, the head says that class of
+        everything, with the probability 1, and is not judged.
 
     Cost: 21 fits of L-BFGS, O(L * D * K) each step: about 10 s for L = 1000, D = 1280, K = 10 on one core.
     """
-    seen = np.unique(label_index)
-    if len(seen) < 2:
-        raise RaylabelError(
-            f"all {len(label_index)} training answers name one class; a model needs two: give more training answers "
-            "or another sampling.cold_start"
-        )
     scaled, centre, scale = _scaled(embeddings)
+    if len(np.unique(label_index)) == 1:
+        weight, bias = _fit(scaled, label_index, num_classes, PENALTIES[0])
+        return Head(weight, bias, 1.0), CrossFit(np.tile(bias, (len(scaled), 1)), None, PENALTIES[0])
     from sklearn.model_selection import KFold  # as below: a second to import, and only fitting needs it
 
     folds = list(KFold(n_splits=min(NUM_FOLDS, len(scaled)), shuffle=True, random_state=seed).split(scaled))

@@ -9,8 +9,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from posixpath import normpath
 from typing import Any
 
@@ -23,7 +23,7 @@ from raylabel.pool.listing import PARQUET_SUFFIXES, Found, cut
 from raylabel.pool.objects import open_planned
 from raylabel.pool.parquet import open_parquet, parquet_failures
 from raylabel.pool.shards import Shard, ShardUnreadable
-from raylabel.workspace import Part, Store, write_part
+from raylabel.workspace import Part, Store, read_part, write_part
 from raylabel.workspace.store import failures
 
 SCHEMES = ("s3", "http", "https", "file")
@@ -53,7 +53,7 @@ def locate(root: str, uri: str) -> str:
 
 @dataclass(frozen=True)
 class CutList:
-    """Copy one list into shards, in a task.
+    """Copy one list, or what was added to one, into shards, in a task.
 
     Raises:
         PoolError: the list cannot be read, lacks a column, or has a row that cannot be used; names the place.
@@ -66,17 +66,38 @@ class CutList:
     labels_needed: bool
     rows_per_shard: int
 
-    def __call__(self, found: Found) -> tuple[Shard, ...]:
-        """Shards of consecutive rows; index and first row count from the list's start."""
+    def __call__(self, work: tuple[Found, Sequence[Shard]]) -> tuple[Shard, ...]:
+        """Shards of consecutive rows of a list, behind the shards of it that are known and must still be as they were.
+
+        Index and first row count from where the known ones end.
+        """
+        found, known = work
         where = f"{self.root}/{found.path}"
         try:
-            return tuple(cut(found, self._rows(where, found), self.rows_per_shard, write=self._write))
+            rows = self._rows(where, found)
+            count = self._pass_known(where, rows, known)
+            shards = cut(found, rows, self.rows_per_shard, write=self._write)
+            return tuple(replace(shard, first_file_row=count + shard.first_file_row) for shard in shards)
         except ShardUnreadable as error:
             raise PoolError(f"{where}: the list cannot be read ({error.code}: {error.message}); repair it") from error
         except UnicodeDecodeError as error:
             raise PoolError(f"{where}: not UTF-8 ({error.reason}, byte {error.object[error.start]:#x})") from error
         except failures() as error:
             raise StorageError(f"{where}: could not be read ({error}); run the same command again") from error
+
+    def _pass_known(self, where: str, rows: Iterator[_Row], known: Sequence[Shard]) -> int:
+        """Read on to behind the rows of known shards; how many these are."""
+        count = 0
+        for shard in known:
+            assert shard.listing is not None, "a list's shard has a listing"
+            for before in read_part(self.store, shard.listing).to_pylist():
+                if next(rows, None) != tuple(before.values()):
+                    raise PoolError(
+                        f"{where}: item {before['id']!r} no longer stands there as it did when the pool was planned; "
+                        "a list grows at its end: put back what was there, or begin another workspace"
+                    )
+                count += 1
+        return count
 
     def _write(self, rows: list[_Row]) -> Part:
         columns = dict(zip(schema.URIS.names, zip(*rows, strict=True), strict=True))

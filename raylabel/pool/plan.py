@@ -5,7 +5,7 @@ Footers, headers and lists are read in tasks; no image is. Knows files and colum
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -21,6 +21,9 @@ from raylabel.pool.parquet import Footer, ReadFooter, cut_footer
 from raylabel.pool.shards import ROWS, Kind, Plan, Shard
 from raylabel.pool.tars import PlanTar
 from raylabel.workspace import Part, Store, write_part
+
+Work = tuple[Found, Sequence[Shard]]
+"""A file to plan, with the shards of it that are known; these are of lists alone, which grow at their end."""
 
 _REMEDY: dict[Kind, str] = {
     "parquet": "choose another pool.id_column, or none to use path and row",
@@ -44,38 +47,65 @@ def plan_pool(pool: Pool, store: Store, *, labels_needed: bool) -> Plan:
     where they are not paths of files.
     """
     kind, files = list_pool(pool)
-    root = root_of(pool)
-    if kind == "folder":
-        return Plan(root, kind, None, tuple(_folder_shards(files, store)))
-    if kind == "parquet":
-        plan = _plan_parquet(pool, root, files, labels_needed=labels_needed)
-    elif kind == "webdataset":
-        plan = _plan_tars(PlanTar(root, pool, store, labels_needed=labels_needed, rows_per_shard=ROWS), files)
+    nothing = Plan(root_of(pool), kind, pool.id_column if kind == "parquet" else None, ())
+    return append_files(nothing, ((found, ()) for found in files), pool, store, labels_needed=labels_needed)
+
+
+def append_files(plan: Plan, files: Iterable[Work], pool: Pool, store: Store, *, labels_needed: bool) -> Plan:
+    """Append files to a plan, as shards and rows behind those that it has.
+
+    Args:
+        plan: what is there; its `unreadable` is left out of the result.
+        files: what is added; for a list that was known and has grown, with its shards.
+        pool: as in `plan_pool`.
+        store: as in `plan_pool`.
+        labels_needed: as in `plan_pool`.
+
+    Raises:
+        PoolError: none of the files can be used where the plan has no shards, or an id stands there twice.
+    """
+    root = plan.root
+    if plan.kind == "folder":
+        return replace(plan, shards=(*plan.shards, *_folder_shards(plan, (found for found, _ in files), store)))
+    if plan.kind == "parquet":
+        plan = _plan_parquet(plan, pool, (found for found, _ in files), labels_needed=labels_needed)
+    elif plan.kind == "webdataset":
+        plan_tar = PlanTar(root, pool, store, labels_needed=labels_needed, rows_per_shard=ROWS)
+        plan = _plan_tars(plan, plan_tar, (found for found, _ in files))
     else:
-        plan = _plan_lists(CutList(root, pool, store, labels_needed=labels_needed, rows_per_shard=ROWS), files)
+        cut_list = CutList(root, pool, store, labels_needed=labels_needed, rows_per_shard=ROWS)
+        plan = _plan_lists(plan, cut_list, files)
     twice = find_duplicates(plan, store)
     if twice is not None:
         name, first, second = twice
         raise PoolError(
             f"{pool.path}: the id {name!r} stands there twice ({first} and {second}); ids must be unique: "
-            f"{_REMEDY[kind]}"
+            f"{_REMEDY[plan.kind]}"
         )
     return plan
 
 
-def quarantine_unreadable(plan: Plan, store: Store) -> list[Part]:
-    """Write the files that could not be planned into the quarantine table; no part where there are none."""
-    if not plan.unreadable:
+def quarantine_unreadable(plan: Plan, store: Store, *, known: Plan | None = None) -> list[Part]:
+    """Write the files that could not be planned into the quarantine table; no part where there are none.
+
+    Args:
+        plan: whose files.
+        store: the workspace.
+        known: the version before; what was unreadable there stands in the quarantine already.
+    """
+    before = {path for path, _, _ in known.unreadable} if known else set()
+    unreadable = [entry for entry in plan.unreadable if entry[0] not in before]
+    if not unreadable:
         return []
-    paths, codes, messages = zip(*plan.unreadable, strict=True)
+    paths, codes, messages = zip(*unreadable, strict=True)
     nothing = [None] * len(paths)
     columns = {"id": nothing, "shard": paths, "stage": ["plan"] * len(paths), "error_code": codes, "message": messages}
-    return [write_part(store, "quarantine/plan-0000", pa.table(columns, schema=schema.QUARANTINE))]
+    return [write_part(store, f"quarantine/plan-{plan.version:04d}", pa.table(columns, schema=schema.QUARANTINE))]
 
 
-def _folder_shards(files: Iterable[Found], store: Store) -> Iterator[Shard]:
+def _folder_shards(plan: Plan, files: Iterable[Found], store: Store) -> Iterator[Shard]:
     source = iter(files)
-    first_row = index = 0
+    first_row, index = plan.num_rows, len(plan.shards)
     while chunk := list(islice(source, ROWS)):
         table = pa.table(
             {
@@ -91,8 +121,8 @@ def _folder_shards(files: Iterable[Found], store: Store) -> Iterator[Shard]:
         index += 1
 
 
-def _plan_tars(plan_tar: PlanTar, files: Iterable[Found]) -> Plan:
-    shards: list[Shard] = []
+def _plan_tars(plan: Plan, plan_tar: PlanTar, files: Iterable[Found]) -> Plan:
+    shards = list(plan.shards)
     unreadable: list[tuple[str, str, str]] = []
     for tar in runtime.map_tasks(plan_tar, files):
         if tar.error is not None:
@@ -100,23 +130,23 @@ def _plan_tars(plan_tar: PlanTar, files: Iterable[Found]) -> Plan:
         _append(shards, tar.shards)
     if not shards:
         raise _nothing_usable(plan_tar.pool, unreadable, "tars")
-    return Plan(plan_tar.root, "webdataset", None, tuple(shards), tuple(unreadable))
+    return replace(plan, shards=tuple(shards), unreadable=tuple(unreadable))
 
 
-def _plan_lists(cut_list: CutList, files: Iterable[Found]) -> Plan:
-    shards: list[Shard] = []
+def _plan_lists(plan: Plan, cut_list: CutList, files: Iterable[Work]) -> Plan:
+    shards = list(plan.shards)
     for cut in runtime.map_tasks(cut_list, files):
         _append(shards, cut)
     if not shards:
         raise PoolError(f"{cut_list.pool.path}: the list holds no rows; point pool.path elsewhere")
-    return Plan(cut_list.root, "list", None, tuple(shards))
+    return replace(plan, shards=tuple(shards))
 
 
-def _plan_parquet(pool: Pool, root: str, files: Iterable[Found], *, labels_needed: bool) -> Plan:
-    shards: list[Shard] = []
+def _plan_parquet(plan: Plan, pool: Pool, files: Iterable[Found], *, labels_needed: bool) -> Plan:
+    shards = list(plan.shards)
     unreadable: list[tuple[str, str, str]] = []
-    id_column, chosen = pool.id_column, pool.id_column is not None
-    for file in runtime.map_tasks(ReadFooter(root, pool.image_column), files):
+    id_column, chosen = plan.id_column, plan.id_column is not None or bool(shards)
+    for file in runtime.map_tasks(ReadFooter(plan.root, pool.image_column), files):
         if not chosen and file.columns:
             # The first file that can be read decides, for all of them.
             id_column, chosen = ("id" if "id" in file.columns else None), True
@@ -127,7 +157,7 @@ def _plan_parquet(pool: Pool, root: str, files: Iterable[Found], *, labels_neede
             _append(shards, cut_footer(file, rows_per_shard=ROWS))
     if not shards:
         raise _nothing_usable(pool, unreadable, "Parquet files")
-    return Plan(root, "parquet", id_column, tuple(shards), tuple(unreadable))
+    return replace(plan, id_column=id_column, shards=tuple(shards), unreadable=tuple(unreadable))
 
 
 def _append(shards: list[Shard], of_a_file: Iterable[Shard]) -> None:

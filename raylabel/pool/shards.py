@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -111,6 +111,8 @@ class Plan:
         id_column: of a Parquet pool; None where ids are `path#row`, and for all other kinds.
         shards: in pool order; their rows number the items from 0 without a gap.
         unreadable: (path, error code, message) of files that could not be planned.
+        starts: the first row of each version's own items: the pool's first plan is version 0, and each growth appends
+            rows and adds a version.
     """
 
     root: str
@@ -118,11 +120,25 @@ class Plan:
     id_column: str | None
     shards: tuple[Shard, ...]
     unreadable: tuple[tuple[str, str, str], ...] = ()
+    starts: tuple[int, ...] = (0,)
 
     @property
     def num_rows(self) -> int:
         """Items in all, readable or not."""
         return sum(shard.rows for shard in self.shards)
+
+    @property
+    def version(self) -> int:
+        """How often the pool has grown."""
+        return len(self.starts) - 1
+
+    def at(self, version: int) -> Plan:
+        """The plan as it was at an earlier version, but for `unreadable`."""
+        if version == self.version:
+            return self
+        end = self.starts[version + 1]
+        shards = tuple(shard for shard in self.shards if shard.first_row < end)
+        return replace(self, shards=shards, starts=self.starts[: version + 1])
 
     def by_shard(self, rows: Iterable[int] | NDArray[np.int64]) -> list[tuple[Shard, NDArray[np.int64]]]:
         """Sort pool rows to the shards that hold them; shards without any are left out.
@@ -148,7 +164,7 @@ class Plan:
         """The plan that `to_json` stored."""
         shards = tuple(shard_from_json(entry) for entry in tree["shards"])
         unreadable = tuple((path, code, message) for path, code, message in tree["unreadable"])
-        return cls(tree["root"], tree["kind"], tree["id_column"], shards, unreadable)
+        return cls(tree["root"], tree["kind"], tree["id_column"], shards, unreadable, tuple(tree["starts"]))
 
 
 def shard_from_json(entry: Mapping[str, Any]) -> Shard:

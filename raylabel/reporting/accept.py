@@ -50,6 +50,9 @@ def accept(
     pool is counted. Where every round looks, each may spend alpha / rounds, so that the last certificate holds
     although the loop looked every time; where only the last one does, it may spend all of alpha.
 
+    Rows by which the pool has grown are a stratum of their own, with an audit sample and a threshold of their own. A
+    look divides what it may spend evenly among the strata whose audit is answered.
+
     Args:
         campaign: its `acceptance` section is the promise.
         number: the round.
@@ -59,8 +62,9 @@ def accept(
         is_last: whether the loop ends with this round; must not depend on audit answers where looks is "last".
 
     Returns:
-        Its record: facts verdict ("certificate" or "withheld"), the certificate's own fields, its sentence, and
-        audit: the quality that the audit sample estimates.
+        Its record: facts plan (the plan version that it covers), strata (one for each version's rows: `verdict`,
+        "certificate" or "withheld", with `details` of it, `sentence`, and `audit`, the quality that the stratum's
+        audit sample estimates), and of all together verdict, num_auto, sentence and audit, which is the first one's.
     """
     return campaign.records.once(
         f"{folder(number)}/verdict", lambda: _accept(campaign, number, predictions, answered, audit, is_last)
@@ -70,46 +74,96 @@ def accept(
 def _accept(
     campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table, audit: Rows, is_last: bool
 ) -> Record:
-    settings = campaign.config.acceptance
-    asked: dict[str, Any] = {
-        "max_error": settings.max_error,
-        "alpha": campaign.config.alpha_per_look(),
-        "promise": settings.promise,
-    }
-    view = view_audit(campaign, predictions, answered)
-    verdict: Certificate | Withheld
-    num_unanswered = _readable(campaign, predictions, audit) - len(view.correct)
-    if num_unanswered:
-        reason = f"{num_unanswered} readable items of the audit sample have no answer"
-        verdict = Withheld(reason=reason, num_needed=None, num_audited=len(view.correct), **asked)
-        sentence = f"No certificate: {reason}."
-    elif settings.looks == "last" and not is_last:
-        reason = "the one look at the audit is kept for the end of the loop"
-        verdict = Withheld(reason=reason, num_needed=None, num_audited=len(view.correct), **asked)
-        sentence = f"No certificate yet: {reason}."
-    else:
-        human = answered.column("row").to_numpy()
-        counted = runtime.fold(_Count(campaign, human), predictions.parts, ConfidenceHistogram.merge)
-        verdict = certify(view.confidence, view.correct, pool=counted, **asked)
-        sentence = verdict.sentence(num_looks=campaign.config.num_looks())
+    parts = [predictions.added(version) for version in range(predictions.version + 1)]
+    views = [view_audit(campaign, part, answered) for part in parts]
+    missing = [_readable(campaign, part, audit) - len(view.correct) for part, view in zip(parts, views, strict=True)]
+    # Which strata share depends on who has answered, never on what was said.
+    answered_ones = sum(len(view.correct) > 0 and not left for view, left in zip(views, missing, strict=True))
+    share = campaign.config.alpha_per_look() / max(answered_ones, 1)
+    judge = _Judge(campaign, answered.column("row").to_numpy(), share, is_last, alone=len(parts) == 1)
+    strata: list[dict[str, Any]] = []
+    for part, view, num_missing in zip(parts, views, missing, strict=True):
+        verdict, sentence = judge(part, view, num_missing)
+        kind = "certificate" if isinstance(verdict, Certificate) else "withheld"
+        found = {"verdict": kind, "details": verdict.to_dict(), "sentence": sentence}
+        strata.append({"plan": part.version, "num_items": part.num_rows, **found})
+        strata[-1]["audit"] = quality(view, campaign.config.classes)
+    sentence = _together(campaign, strata)
     say(f"round {number} · accept: {sentence}")
     facts = {
-        "verdict": "certificate" if isinstance(verdict, Certificate) else "withheld",
-        "details": verdict.to_dict(),
+        "plan": predictions.version,
+        "verdict": "certificate" if any(s["verdict"] == "certificate" for s in strata) else "withheld",
+        "num_auto": sum(stratum["details"].get("num_auto", 0) for stratum in strata),
         "sentence": sentence,
-        "audit": quality(view, campaign.config.classes),
+        "audit": strata[0]["audit"],
+        "strata": strata,
     }
     return Record(facts=facts)
 
 
-def verdict_of(record: Record) -> Certificate | Withheld:
-    """The certificate, or its refusal, that a round's record holds."""
-    kind = Certificate if record.facts["verdict"] == "certificate" else Withheld
-    return kind.from_dict(record.facts["details"])
+@dataclass(frozen=True)
+class _Judge:
+    """Certifies one stratum, or says why not.
+
+    Args:
+        campaign: its `acceptance` section is the promise.
+        human: rows that people have answered.
+        alpha: what this look may spend on the stratum.
+        is_last: whether the loop ends with this round.
+        alone: whether it is the only stratum.
+    """
+
+    campaign: Campaign
+    human: Rows
+    alpha: float
+    is_last: bool
+    alone: bool
+
+    def __call__(self, part: Pieces, view: AuditView, num_missing: int) -> tuple[Certificate | Withheld, str]:
+        settings = self.campaign.config.acceptance
+        asked: dict[str, Any] = {
+            "max_error": settings.max_error,
+            "alpha": self.alpha,
+            "promise": settings.promise,
+        }
+        if num_missing:
+            reason = f"{num_missing} readable items of the audit sample have no answer"
+            return self._withheld(reason, view, asked), f"No certificate: {reason}."
+        if settings.looks == "last" and not self.is_last:
+            reason = "the one look at the audit is kept for the end of the loop"
+            return self._withheld(reason, view, asked), f"No certificate yet: {reason}."
+        counted = runtime.fold(_Count(self.campaign, self.human), part.parts, ConfidenceHistogram.merge)
+        # A stratum of which nothing can be read is a pool of nothing, not any pool.
+        pool = counted if counted is not None else ConfidenceHistogram.empty()
+        verdict = certify(view.confidence, view.correct, pool=pool, **asked)
+        return verdict, verdict.sentence(num_looks=self.campaign.config.num_looks() if self.alone else 1)
+
+    def _withheld(self, reason: str, view: AuditView, asked: dict[str, Any]) -> Withheld:
+        return Withheld(reason=reason, num_needed=None, num_audited=len(view.correct), **asked)
+
+
+def _together(campaign: Campaign, strata: list[dict[str, Any]]) -> str:
+    """What all strata say; with several, each for its own items, and what holds of all looks at all of them."""
+    if len(strata) == 1:
+        return str(strata[0]["sentence"])
+    said = [f"Of the {strata[0]['num_items']:,} items of the first plan: {strata[0]['sentence']}"]
+    said += [f"Of the {s['num_items']:,} items that plan {s['plan']} added: {s['sentence']}" for s in strata[1:]]
+    if any(stratum["verdict"] == "certificate" for stratum in strata):
+        confidence = 100 * (1 - campaign.config.acceptance.alpha)
+        said.append(f"All looks at all of them hold together with confidence {confidence:.4g} %.")
+    return " ".join(said)
+
+
+def verdicts_of(record: Record) -> list[Certificate | Withheld]:
+    """What a round's record holds of each stratum: the certificate, or its refusal."""
+    return [
+        (Certificate if stratum["verdict"] == "certificate" else Withheld).from_dict(stratum["details"])
+        for stratum in record.facts["strata"]
+    ]
 
 
 def view_audit(campaign: Campaign, predictions: Pieces, answered: pa.Table) -> AuditView:
-    """Put predictions and answers of the audit sample beside each other, in row order."""
+    """Put predictions and answers of the audit items among them beside each other, in row order."""
     audit = answered.filter(pc.equal(answered.column("purpose"), "audit"))
     truth = dict(zip(audit.column("row").to_pylist(), audit.column("label_index").to_pylist(), strict=True))
     table = gather_rows(campaign.store, predictions.holding(audit.column("row").to_numpy()))

@@ -9,21 +9,29 @@ from rich.console import Console
 from rich.table import Table
 
 from raylabel.campaign import Campaign, folder
+from raylabel.progress import counted
 from raylabel.workspace import Record
 
+_UNCOVERED = "{} came into the pool later: no round was left to audit them, so that no certificate covers them."
 
-def round_facts(number: int, model: Record, verdict: Record, *, num_answers: int) -> dict[str, Any]:
-    """One round as the report tells it; audit figures carry their intervals and name their sample."""
-    details = verdict.facts["details"]
+
+def round_facts(number: int, model: Record, verdict: Record, *, num_answers: int, plan: int) -> dict[str, Any]:
+    """One round as the report tells it; audit figures carry their intervals and name their sample.
+
+    `plan` is the version of the plan that the round was done with, `strata` what its verdict says of each version's
+    rows, `audit_sample` what the sample of the first one estimates.
+    """
     return {
         "round": number,
+        "plan": plan,
         "num_answers": num_answers,
         "num_training_answers": model.facts["num_answers"],
         "cross_fitted_accuracy": model.facts["accuracy"],
         "classes_without_answers": model.facts["unseen"],
         "backbone": model.facts["backbone"],
         "verdict": verdict.facts["verdict"],
-        "num_auto": details.get("num_auto", 0) if verdict.facts["verdict"] == "certificate" else 0,
+        "num_auto": verdict.facts["num_auto"],
+        "strata": verdict.facts["strata"],
         "sentence": verdict.facts["sentence"],
         "audit_sample": verdict.facts["audit"],
     }
@@ -33,7 +41,7 @@ def write_report(
     campaign: Campaign, rounds: list[dict[str, Any]], labels: Record, *, pool: dict[str, Any], stopped: str
 ) -> dict[str, Any]:
     """Write `report.json`: the pool, every round, why it stopped, and what the labels are."""
-    last = rounds[-1]
+    last, uncovered = rounds[-1], labels.facts["num_uncovered"]
     num_readable = sum(labels.facts[f"num_{source}"] for source in ("human", "auto", "undecided"))
     report = {
         "workspace": campaign.store.root,
@@ -43,8 +51,8 @@ def write_report(
             **labels.facts,
             "coverage": (labels.facts["num_human"] + labels.facts["num_auto"]) / max(num_readable, 1),
             "verdict": last["verdict"],
-            "sentence": last["sentence"],
-            "folder": campaign.store.uri("labels"),
+            "sentence": last["sentence"] + (f" {_UNCOVERED.format(counted(uncovered, 'item'))}" if uncovered else ""),
+            "folder": campaign.store.uri(labels.facts["folder"]),
         },
         "stopped": stopped,
         "quality": last["audit_sample"],
@@ -64,12 +72,12 @@ def print_rounds(console: Console, rounds: list[dict[str, Any]]) -> None:
     """A row for each round."""
     table = Table("round", "answers", "held out", "on the audit sample", "macro-F1", "by machine", title="rounds")
     for facts in rounds:
-        audit = facts["audit_sample"]
+        audit, held_out = facts["audit_sample"], facts["cross_fitted_accuracy"]
         low, high = audit.get("accuracy_interval", (None, None))
         table.add_row(
             str(facts["round"]),
             f"{facts['num_answers']:,}",
-            f"{facts['cross_fitted_accuracy']:.1%}",
+            "not judged" if held_out is None else f"{held_out:.1%}",
             f"{audit['accuracy']:.1%} [{low:.1%}, {high:.1%}]" if audit["num_audited"] else "no audit",
             f"{audit['macro']['f1']:.3f}" if audit["num_audited"] else "",
             f"{facts['num_auto']:,}" if facts["verdict"] == "certificate" else "none",

@@ -48,18 +48,19 @@ def train(
         answered: rows of schema.RESOLVED up to this round; audit answers in it are left alone.
 
     Returns:
-        Its record: facts head (file name), accuracy (cross-fitted), num_answers, unseen (classes without an answer).
+        Its record: facts head (file name), accuracy (cross-fitted; None where all answers name one class: such a head
+        says that class of everything), num_answers, num_seen_classes, unseen (classes without an answer).
 
     Raises:
-        RaylabelError: the answers name fewer than two classes.
+        RaylabelError: no answer names a class.
     """
 
     def fit() -> Record:
         record = trainer.fit(campaign, number, (ref, pieces, training_answers(answered)))
-        unseen = ", ".join(record.facts["unseen"])
+        unseen, accuracy = ", ".join(record.facts["unseen"]), record.facts["accuracy"]
+        judged = "all of one class: not judged" if accuracy is None else f"{accuracy:.1%} right on answers held out"
         say(
-            f"round {number} · train: {record.facts['num_answers']} answers, "
-            f"{record.facts['accuracy']:.1%} right on answers held out"
+            f"round {number} · train: {record.facts['num_answers']} answers, {judged}"
             + (f"; no answer names {unseen} yet, so the model cannot" if unseen else "")
         )
         return record
@@ -109,6 +110,7 @@ class HeadActor:
                 "num_answers": len(label_index),
                 "num_judged": int(unseen.sum()),
                 "answers_by_class": counts.tolist(),
+                "num_seen_classes": int((counts > 0).sum()),
                 "unseen": [campaign.config.classes[i] for i in np.flatnonzero(counts == 0)],
             }
         )

@@ -1,5 +1,6 @@
 """A user's mistakes, from the command line: one clear message, the right exit code, no traceback."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from campaigns import invoke, write_toml
+from PIL import Image
 
 from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
@@ -173,6 +175,79 @@ def test_broken_parts_are_quarantined_and_the_rest_completes(
     labels = [pq.read_table(part) for part in Path(tree["workspace"]).glob("labels/*.parquet")]
     ids = [name for part in labels for name in part.column("id").to_pylist()]
     assert len(ids) == len(set(ids)) == 597
+
+
+def test_embeddings_that_are_not_finite_or_zero(tree: dict[str, Any], digits: Path, tmp_path: Path) -> None:
+    """White gives infinity in float16, and is lost; black gives the zero vector, and is an image like others."""
+    files = copy_pool(digits, tmp_path / "pool")
+    table = pq.read_table(files[0])
+    images = table.column("image").to_pylist()
+    for row, level in ((5, 255), (6, 0), (7, 0)):
+        data = io.BytesIO()
+        Image.new("L", (16, 16), level).save(data, "PNG")
+        images[row] = data.getvalue()
+    pq.write_table(table.set_column(table.schema.get_field_index("image"), "image", [images]), files[0])
+    (tmp_path / "own.py").write_text(
+        "import torch\n"
+        "class Own(torch.nn.Module):\n"
+        "    def forward(self, images):\n"
+        "        small = torch.nn.functional.avg_pool2d(images, 4).mean(1).flatten(1)\n"
+        "        return small * torch.where(small.mean(1, keepdim=True) > 0.95, 1e6, 1.0)\n"
+        "def build():\n"
+        "    return Own(), (0.0,) * 3, (1.0,) * 3\n"
+    )
+    tree["pool"] |= {"path": str(tmp_path / "pool"), "quarantine_limit": 0}
+    tree["backbone"] = {"name": f"{tmp_path / 'own.py'}:build", "weights": "none", "image_size": 16}
+    tree["budget"]["rounds"] = 2
+    tree["sampling"] = {"cold_start": "k_center", "strategy": "cluster_margin"}
+    code, said, _ = attempt(tree, tmp_path)
+    assert code == 3
+    assert "1 of 600 items and 0 whole files could not be read" in said
+    [lost] = [pq.read_table(part).to_pylist() for part in Path(tree["workspace"]).glob("quarantine/*.parquet")]
+    assert [(row["id"], row["stage"], row["error_code"]) for row in lost] == [
+        ("digit-0005", "embed", "embedding_not_finite")
+    ]
+    ids = {name for part in Path(tree["workspace"]).glob("labels/*.parquet") for name in read_ids(part)}
+    assert len(ids) == 599 and "digit-0005" not in ids and {"digit-0006", "digit-0007"} <= ids
+
+
+def read_ids(part: Path) -> list[str]:
+    found: list[str] = pq.read_table(part, columns=["id"]).column("id").to_pylist()
+    return found
+
+
+def test_answers_of_one_class(tree: dict[str, Any], tmp_path: Path) -> None:
+    """One answer a round: after the first the model knows one class only, and the second begins again."""
+    tree["budget"] |= {"train_answers": 2, "rounds": 2}
+    tree["sampling"] = {"cold_start": "k_center"}
+    toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
+    done = invoke("run", toml, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "round 0 · train: 1 answers, all of one class: not judged" in done.stderr
+    report = json.loads(done.stdout)
+    assert report["rounds"][0]["cross_fitted_accuracy"] is None
+    assert {facts["verdict"] for facts in report["rounds"]} == {"withheld"}  # the audit finds nine tenths wrong
+    assert report["labels"]["num_auto"] == 0
+    [asked] = [pq.read_table(part) for part in Path(tree["workspace"]).glob("rounds/0001/shortlist-*.parquet")]
+    assert asked.column("strategy").to_pylist() == ["k_center"]
+    assert asked.column("reason")[0].as_py().endswith("; cold start again: all training answers name one class")
+
+
+def test_a_pool_of_one_class(tree: dict[str, Any], digits: Path, tmp_path: Path) -> None:
+    """The model says that class of everything; the audit agrees, and carries it."""
+    for file in copy_pool(digits, tmp_path / "pool"):
+        table = pq.read_table(file)
+        where = table.schema.get_field_index("label")
+        pq.write_table(table.set_column(where, "label", [["one"] * table.num_rows]), file)
+    tree["pool"]["path"] = str(tmp_path / "pool")
+    toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
+    done = invoke("run", toml, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["labels"]["verdict"] == "certificate"
+    assert (report["labels"]["num_human"], report["labels"]["num_auto"]) == (160, 440)
+    labels = [pq.read_table(part) for part in Path(tree["workspace"]).glob("labels/*.parquet")]
+    assert {label for part in labels for label in part.column("label").to_pylist()} == {"one"}
 
 
 def test_duplicate_ids_are_named(tree: dict[str, Any], digits: Path, tmp_path: Path) -> None:

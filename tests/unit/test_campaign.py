@@ -19,8 +19,11 @@ from raylabel.campaign import (
     check_audit,
     check_strategies,
     find_campaign,
+    find_labels,
     folder,
     in_sample,
+    newest_plan,
+    of_version,
     open_campaign,
     priority_of,
     sample_share,
@@ -77,11 +80,14 @@ def test_another_campaign_is_refused(ray_session, tmp_path, changed, line):
 def test_a_workspace_without_work_is_begun_anew(ray_session, tmp_path, changed):
     """Plan and audit of the first try are gone; what is bound to the workspace is what the second one says."""
     first = open_campaign(settings(tmp_path))
-    for name in PREPARED:
+    names = [f"{name}-{version:04d}" for name in PREPARED for version in (0, 1)]
+    for name in names:
         first.records.commit(name, Record(facts={"of": "the first try"}))
+    first.store.write("pool/plan.png", b"a picture of somebody who keeps the pool in the workspace")
     second = open_campaign(settings(tmp_path, **changed))
     assert second.fingerprint != first.fingerprint
-    assert [second.records.find(name) for name in PREPARED] == [None, None]
+    assert [second.records.find(name) for name in names] == [None] * 4
+    assert second.store.list("pool") == ["plan.png"]
     assert find_campaign(settings(tmp_path, **changed)) == second
     with pytest.raises(FingerprintError):
         find_campaign(settings(tmp_path))
@@ -89,8 +95,8 @@ def test_a_workspace_without_work_is_begun_anew(ray_session, tmp_path, changed):
 
 def test_the_same_settings_keep_the_plan(ray_session, tmp_path):
     first = open_campaign(settings(tmp_path))
-    first.records.commit(PREPARED[1], Record(facts={"of": "the first try"}))
-    assert open_campaign(settings(tmp_path)).records.find(PREPARED[1]).facts == {"of": "the first try"}
+    first.records.commit("pool/plan-0000", Record(facts={"of": "the first try"}))
+    assert open_campaign(settings(tmp_path)).records.find("pool/plan-0000").facts == {"of": "the first try"}
 
 
 def test_another_backbone_before_any_work_is_measured_itself(ray_session, tmp_path):
@@ -225,6 +231,31 @@ def test_pieces_holding(rows, expected):
 def test_pieces_num_rows():
     assert pieces().num_rows == 8
     assert Pieces((), ()).num_rows == 0
+
+
+def test_pieces_of_a_version(tiny):
+    """Parts belong to the version that added their rows; the last version has no end."""
+    found = Pieces(pieces().parts, pieces().spans, (0, 5, 12, 30))
+    names = [[part.name for part in found.added(version).parts] for version in range(4)]
+    assert names == [["a"], ["b"], ["c"], []]
+    assert [found.added(version).version for version in range(4)] == [0, 1, 2, 3]
+    assert found.added(1).spans == ((5, 11),)
+    assert pieces().added(0) == pieces()
+
+
+def test_names_of_versions():
+    assert [of_version("labels", version) for version in (0, 1, 12)] == ["labels", "labels-0001", "labels-0012"]
+
+
+def test_newest_plan_and_its_labels(tiny):
+    campaign = tiny.campaign
+    assert (newest_plan(campaign), find_labels(campaign)) == (None, None)
+    for version, starts in enumerate([[0], [0, 60], [0, 60, 70]]):
+        campaign.records.commit(f"pool/plan-{version:04d}", Record(facts={"starts": starts}))
+        assert newest_plan(campaign).facts["starts"] == starts
+        assert find_labels(campaign) is None
+        campaign.records.commit(f"{of_version('labels', version)}/labels", Record(facts={"of": version}))
+        assert find_labels(campaign).facts == {"of": version}
 
 
 def test_training_answers(tiny):

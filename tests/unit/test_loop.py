@@ -1,7 +1,10 @@
+import shutil
+
+import pyarrow.parquet as pq
 import pytest
 
 from raylabel.errors import RaylabelError
-from raylabel.loop import commit, end_reason, find_plan, plan_once, target_reason
+from raylabel.loop import commit, end_reason, find_plan, grow_once, plan_once, target_reason
 from raylabel.pool import Plan
 from raylabel.workspace import Record
 
@@ -44,6 +47,13 @@ def test_flat(campaign, curve, flat_rounds, is_flat):
     assert end_reason(campaign(flat_rounds=flat_rounds), curve) == reason
 
 
+def test_rounds_that_were_not_judged_are_not_flat(campaign):
+    assert end_reason(campaign(), [None] * 5) == ""
+    assert end_reason(campaign(), [None, 0.5, 0.4, 0.3]) == ""  # three of them have one before them, two have not
+    assert end_reason(campaign(), [None, 0.5, 0.4, 0.3, 0.2]).startswith("flat")
+    assert end_reason(campaign(rounds=2), [None, None]) == "budget used up"
+
+
 @pytest.mark.parametrize(
     ("verdict", "num_auto", "num_answers", "target", "reason"),
     [
@@ -81,10 +91,34 @@ def test_plan_that_was_made_stands(tiny):
     assert plan_once(tiny.campaign) == find_plan(tiny.campaign) == made
 
 
+def test_growth_is_a_version_of_the_plan(ray_session, begin, tmp_path, digit_pool, capsys):
+    """Old rows stay; the oracle's column is asked for in new files, too; what was committed is what later runs take."""
+    shutil.copytree(digit_pool, tmp_path / "pool")
+    tiny = begin(pool={"path": str(tmp_path / "pool")})
+    first = plan_once(tiny.campaign)
+    assert grow_once(tiny.campaign, first) == first
+    assert f"grow: nothing new in {tmp_path}/pool; 60 images as before" in capsys.readouterr().err
+    table = pq.read_table(tmp_path / "pool" / "part-1.parquet")
+    table = table.set_column(0, "id", [[f"new-{name}" for name in table.column("id").to_pylist()]])
+    pq.write_table(table, tmp_path / "pool" / "more.parquet")
+    pq.write_table(table.drop_columns("label"), tmp_path / "pool" / "other.parquet")
+    second = grow_once(tiny.campaign, first)
+    assert "grow: 20 new images in 1 shard of" in capsys.readouterr().err
+    assert (second.num_rows, second.starts, second.shards[:2]) == (80, (0, 60), first.shards)
+    assert [entry[:2] for entry in second.unreadable] == [("other.parquet", "bad_column")]
+    record = tiny.campaign.records.find("pool/plan-0001")
+    [part] = record.parts["quarantine"]
+    assert part.rows == 1
+    assert plan_once(tiny.campaign) == find_plan(tiny.campaign) == second
+    assert grow_once(tiny.campaign, second) == second
+    assert tiny.campaign.records.find("pool/plan-0002") is None
+
+
 def test_round_is_committed_once(tiny):
     model = Record(facts={"num_answers": 6, "accuracy": 0.5, "unseen": [], "backbone": "tiny"})
-    verdict = Record(facts={"verdict": "withheld", "details": {}, "sentence": "No.", "audit": {"num_audited": 0}})
-    first = commit(tiny.campaign, 0, model, verdict, num_answers=26)
-    assert (first["round"], first["num_answers"], first["num_training_answers"]) == (0, 26, 6)
+    said = {"verdict": "withheld", "num_auto": 0, "sentence": "No.", "audit": {"num_audited": 0}, "strata": []}
+    verdict = Record(facts=said)
+    first = commit(tiny.campaign, 0, model, verdict, num_answers=26, plan=2)
+    assert (first["round"], first["plan"], first["num_answers"], first["num_training_answers"]) == (0, 2, 26, 6)
     assert tiny.campaign.records.find("rounds/0000/round").facts == first
-    assert commit(tiny.campaign, 0, model, verdict, num_answers=99) == first
+    assert commit(tiny.campaign, 0, model, verdict, num_answers=99, plan=2) == first

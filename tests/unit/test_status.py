@@ -21,13 +21,14 @@ def facts_of_a_round(tiny):
     verdict = Record(
         facts={
             "verdict": "withheld",
-            "details": withheld.to_dict(),
+            "num_auto": 0,
+            "strata": [],
             "sentence": withheld.sentence(),
             "audit": {"num_audited": 0},
         }
     )
     model = Record(facts={"num_answers": 6, "accuracy": 0.5, "unseen": [], "backbone": "tiny"})
-    return round_facts(0, model, verdict, num_answers=26)
+    return round_facts(0, model, verdict, num_answers=26, plan=0)
 
 
 def test_before_the_plan(tiny):
@@ -50,6 +51,18 @@ def test_planned(tiny):
     found = look(tiny.campaign)
     assert (found["num_rows"], found["num_shards"]) == (60, 2)
     assert found["lines"] == ["60 images in 2 shards; 0 of at most 2 rounds done"]
+
+
+def test_a_pool_that_has_grown(tiny):
+    """The newest plan counts, and its labels are not written yet, whatever was written before."""
+    plan(tiny)
+    tiny.campaign.records.commit("labels/labels", Record())
+    tiny.campaign.store.write("report.json", b'{"labels": {"sentence": "old"}}')
+    more = replace(tiny.plan.shards[1], index=2, path="more.parquet", first_row=60)
+    grown = replace(tiny.plan, shards=(*tiny.plan.shards, more), starts=(0, 60))
+    tiny.campaign.records.commit("pool/plan-0001", Record(facts=grown.to_json()))
+    found = look(tiny.campaign)
+    assert (found["num_rows"], found["num_shards"], found["labels"]) == (80, 3, None)
 
 
 def test_one_is_no_plural(begin):
@@ -91,7 +104,8 @@ def test_driver(tiny):
 
 def test_result(tiny):
     plan(tiny)
-    labels = Record(facts={"num_human": 20, "num_auto": 1030, "num_undecided": 9})
+    counts = {"num_human": 20, "num_auto": 1030, "num_undecided": 9, "num_uncovered": 0}
+    labels = Record(facts={"folder": "labels", **counts})
     facts = facts_of_a_round(tiny)
     tiny.campaign.records.commit("labels/labels", labels)
     assert look(tiny.campaign)["labels"] is None  # written, but not reported yet

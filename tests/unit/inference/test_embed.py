@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -5,10 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from campaigns import bare_settings, digits_settings
+from PIL import Image
 
 from raylabel import inference
 from raylabel.campaign import open_campaign
 from raylabel.demo import write_pool
+from raylabel.errors import PoolError
 from raylabel.inference.embed import Team, team
 from raylabel.loop import plan_once
 from raylabel.models.backbones import build
@@ -78,6 +81,75 @@ def test_against_a_plain_loop(ray_session, pool, tmp_path, compute):
     assert speed["limit"] == pytest.approx(beside if compute["decode"] == "tasks" else after)
     [lost] = [row for part in record.parts["quarantine"] for row in read_part(campaign.store, part).to_pylist()]
     assert (lost["id"], lost["error_code"], lost["stage"]) == (rows[BAD]["id"], "not_an_image", "embed")
+
+
+WILD = """
+import torch
+
+class Wild(torch.nn.Module):
+    def forward(self, images):
+        found = images.mean((2, 3))
+        level = found[:, :1]
+        found = torch.where((level > 0.45) & (level < 0.55), float("nan"), found)
+        return torch.where(level > 0.9, found * 70000, found)
+
+def build():
+    return Wild(), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+"""
+"""White is 70,000, which float32 can hold and float16 cannot; grey is NaN, black is zero."""
+
+
+@pytest.fixture
+def greys(tmp_path):
+    """A function that writes a pool of plain pictures, one level of grey each, and a backbone of `WILD`."""
+
+    def write(levels):
+        rows = []
+        for number, level in enumerate(levels):
+            data = io.BytesIO()
+            Image.new("L", (16, 16), level).save(data, "PNG")
+            rows.append({"id": f"picture-{number}", "image": data.getvalue()})
+        (tmp_path / "pool").mkdir()
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool" / "all.parquet")
+        (tmp_path / "wild.py").write_text(WILD)
+        config = bare_settings(
+            tmp_path / "workspace",
+            pool={"path": str(tmp_path / "pool")},
+            backbone={"name": f"{tmp_path / 'wild.py'}:build", "weights": "none", "image_size": 16},
+        )
+        campaign = open_campaign(config)
+        return campaign, plan_once(campaign), inference.first_backbone(campaign)
+
+    return write
+
+
+def test_embeddings_that_are_not_finite_are_left_out_named_and_counted(ray_session, greys):
+    campaign, plan, ref = greys([0, 51, 128, 255, 0, 102, 128])
+    pieces = inference.embed(campaign, plan, ref)
+    [part] = pieces.parts
+    table = read_part(campaign.store, part)
+    assert table.column("id").to_pylist() == ["picture-0", "picture-1", "picture-4", "picture-5"]
+    assert (pieces.num_rows, pieces.spans) == (4, ((0, 5),))
+    # A zero vector is an embedding like any other.
+    assert embeddings_of(table).tolist() == [[0.0] * 3, [np.float16(0.2)] * 3, [0.0] * 3, [np.float16(0.4)] * 3]
+    record = campaign.records.find(f"embeddings/{ref.digest}")
+    assert record.facts["failed"] == 3
+    lost = [row for part in record.parts["quarantine"] for row in read_part(campaign.store, part).to_pylist()]
+    assert [row["id"] for row in lost] == ["picture-2", "picture-3", "picture-6"]
+    assert {(row["stage"], row["error_code"], row["shard"]) for row in lost} == {
+        ("embed", "embedding_not_finite", "all.parquet[0:1]")
+    }
+    assert {row["message"] for row in lost} == {
+        "the backbone's output holds NaN, or a number that is infinite in float16 (beyond 65504)"
+    }
+
+
+def test_a_pool_without_a_single_embedding(ray_session, greys):
+    campaign, plan, ref = greys([128, 255])
+    for _ in range(2):  # found anew or read from its record
+        with pytest.raises(PoolError, match=r"pool: none of its 2 items could be embedded; .*quarantine says why"):
+            inference.embed(campaign, plan, ref)
+    assert campaign.records.find(f"embeddings/{ref.digest}").facts["failed"] == 2
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from raylabel import schema
+from raylabel.campaign import Pieces
 from raylabel.errors import StorageError
 from raylabel.inference.predict import _Score, _tasks, predict, scores
 from raylabel.models.heads import fit_head
@@ -135,6 +136,24 @@ def test_round_is_predicted_once(ray_session, tiny, head):
     first = predict(tiny.campaign, tiny.pieces, 0, "head.safetensors")
     assert predict(tiny.campaign, tiny.pieces, 0, "no such head") == first
     assert predict(tiny.campaign, tiny.pieces, 1, "head.safetensors") != first
+
+
+def test_a_grown_pool_is_predicted_from_where_it_was(ray_session, tiny, head):
+    """Rows 0 to 24 first, then 25 to 39, then the rest: what was predicted stays, and all of it is what it would be."""
+    whole = predict(tiny.campaign, tiny.pieces, 1, "head.safetensors")
+    first = Pieces(tiny.pieces.parts[:1], tiny.pieces.spans[:1])
+    second = Pieces(tiny.pieces.parts[:2], tiny.pieces.spans[:2], (0, 25))
+    third = Pieces(tiny.pieces.parts, tiny.pieces.spans, (0, 25, 40))
+    before = predict(tiny.campaign, first, 0, "head.safetensors")
+    for pieces in (third, second, third):  # a version that was passed over is made up for
+        found = predict(tiny.campaign, pieces, 0, "head.safetensors")
+        assert (found.spans, found.starts) == (pieces.spans, pieces.starts)
+        assert found.parts[:1] == before.parts
+        tables = [[read_part(tiny.campaign.store, part) for part in parts] for parts in (found.parts, whole.parts)]
+        assert all(one.equals(two) for one, two in zip(*tables, strict=False))
+    names = [f"rounds/0000/predictions{suffix}" for suffix in ("", "-0001", "-0002")]
+    assert [len(tiny.campaign.records.find(name).parts["predictions"]) for name in names] == [1, 1, 1]
+    assert predict(tiny.campaign, first, 0, "no such head") == before  # not scored anew
 
 
 def test_changed_embeddings_are_refused(ray_session, tiny, head):

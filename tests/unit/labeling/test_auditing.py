@@ -53,6 +53,43 @@ def test_shard_that_can_no_longer_be_read_stays_in_the_draw(ray_session, tiny):
     assert None in ids
 
 
+def grown(tiny, start=40):
+    """The plan as if its second file had come later."""
+    return replace(tiny.plan, starts=(0, start))
+
+
+def test_what_comes_later_is_a_stratum_of_its_own(ray_session, begin, capsys):
+    """20 of 40 rows were drawn, so 10 of the 20 new ones are; the first draw stands."""
+    tiny = begin(acceptance={"max_error": 0.5})
+    first = draw_audit(tiny.campaign, grown(tiny).at(0))
+    assert capsys.readouterr().err == ""
+    both = draw_audit(tiny.campaign, grown(tiny))
+    assert "audit: 10 of the 20 images that came are drawn; the next round asks about them" in capsys.readouterr().err
+    later, _ = draw(20, size=10, rng=tiny.campaign.rng("audit", 1))
+    assert both.tolist() == find_audit(tiny.campaign).tolist() == [*first.tolist(), *(40 + later).tolist()]
+    record = tiny.campaign.records.find("audit/draw-0001")
+    table = read_parts(tiny.campaign.store, record.parts["audit"], schema=schema.AUDIT)
+    assert [row["id"] for row in table.to_pylist()] == [tiny.ids[40 + row] for row in later]
+    assert {(row["stratum"], row["inclusion_probability"], row["draw"], row["seed"]) for row in table.to_pylist()} == {
+        ("plan-0001", 0.5, 1, 0)
+    }
+
+
+def test_a_later_draw_is_large_enough_to_certify_and_no_larger_than_what_came(ray_session, begin):
+    """With max_error 0.3 and 0.025 a look, half of it for each of two strata: 0.7 ** 13 < 0.0125 < 0.7 ** 12."""
+    tiny = begin(budget={"audit_answers": 11})
+    assert len(draw_audit(tiny.campaign, grown(tiny))) == 11 + 13  # a fraction would be 6
+    tiny = begin(budget={"audit_answers": 11}, workspace=f"{tiny.campaign.store.root}-small")
+    small = replace(tiny.plan, shards=(tiny.plan.shards[0], replace(tiny.plan.shards[1], rows=5)), starts=(0, 40))
+    assert len(draw_audit(tiny.campaign, small)) == 11 + 5
+
+
+def test_no_audit_of_what_comes_later_without_one_before(ray_session, begin):
+    tiny = begin(budget={"audit_answers": 0})
+    assert draw_audit(tiny.campaign, grown(tiny)).tolist() == []
+    assert tiny.campaign.records.find("audit/draw-0001").parts["audit"] == ()
+
+
 def test_no_audit(begin):
     tiny = begin(budget={"audit_answers": 0})
     assert draw_audit(tiny.campaign, tiny.plan).tolist() == []

@@ -108,10 +108,46 @@ def test_same_picks_as_a_direct_choice(ray_session, begin, strategy):
     assert [item["position"] for item in items] == list(range(SIZE))
 
 
+def test_a_later_draw_is_asked_in_the_next_round(ray_session, tiny):
+    """Audit items without an answer come among the others; 17 cannot be read, and 10, 11 and 25 have their answers."""
+    tiny.resolve(0, tiny.answered([*KNOWN, 10, 11, 25], ["train"] * 12 + ["audit"] * 3))
+    _, model = model_of(tiny)
+    record = select(tiny.campaign, 1, tiny.pieces, AUDIT, model)
+    items = asked(tiny, record)
+    assert dict(record.facts) == {"num_train": 6, "num_audit": 2}
+    assert {item["row"] for item in items if item["strategy"] == "audit"} == {40, 59}
+    assert [item["position"] for item in items] == list(range(8))
+    assert [item["strategy"] for item in items] != ["margin"] * 6 + ["audit"] * 2
+
+
+def test_a_later_round_without_a_model_begins_again(ray_session, begin):
+    """As long as all answers name one class: the cold start picks, what is known counts as covered, the reason says it.
+
+    Farthest from the known one, then from both; drawn at random is nothing.
+    """
+    tiny = begin(sampling={"strategy": "margin", "cold_start": "k_center"})
+    tiny.resolve(0, tiny.answered([30, *AUDIT], ["train"] + ["audit"] * 6))
+    items = asked(tiny, select(tiny.campaign, 1, tiny.pieces, AUDIT, None))
+    rows = np.array(sorted(np.setdiff1d(tiny.rows, [30, *AUDIT]), key=lambda row: tiny.ids[row]))
+    far = [np.linalg.norm(tiny.embeddings[rows].astype(float) - tiny.embeddings[30].astype(float), axis=1)]
+    expected = []
+    for _ in range(SIZE):
+        expected.append(int(rows[np.argmax(np.min(far, axis=0))]))
+        far.append(np.linalg.norm(tiny.embeddings[rows].astype(float) - tiny.embeddings[expected[-1]], axis=1))
+    assert [item["row"] for item in items] == expected
+    assert {item["strategy"] for item in items} == {"k_center"}
+    assert all(
+        item["reason"].endswith(
+            " to the nearest labeled or picked item; cold start again: all training answers name one class"
+        )
+        for item in items
+    )
+
+
 def test_fewer_items_than_asked_for(ray_session, tiny):
     """The last round takes what is left."""
     left = np.array([3, 21])
-    tiny.resolve(0, tiny.answered(np.setdiff1d(tiny.rows, np.concatenate([left, AUDIT]))))
+    tiny.resolve(0, tiny.answered(np.setdiff1d(tiny.rows, left)))
     _, model = model_of(tiny)
     record = select(tiny.campaign, 1, tiny.pieces, AUDIT, model)
     assert sorted(item["row"] for item in asked(tiny, record)) == [3, 21]

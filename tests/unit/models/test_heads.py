@@ -4,7 +4,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
 from raylabel.acceptance import fit_temperature, softmax
-from raylabel.errors import RaylabelError
 from raylabel.models import heads
 from raylabel.models.heads import UNSEEN, Head, fit_head, fit_members
 
@@ -132,9 +131,30 @@ def test_two_answers():
 
 
 def test_one_class():
+    """The head says the one class of anything, and nothing was held out that could have judged it."""
     embeddings, _ = blobs((10, 10))
-    with pytest.raises(RaylabelError, match="all 20 training answers name one class; a model needs two"):
-        fit_head(embeddings, np.full(20, 1, np.int32), num_classes=2, seed=0)
+    head, cross = fit_head(embeddings, np.full(20, 1, np.int32), num_classes=3, seed=0)
+    assert head.probabilities(-9 * embeddings[:2]).tolist() == [[0.0, 1.0, 0.0]] * 2
+    assert cross.accuracy is None
+    assert cross.logits.argmax(axis=1).tolist() == [1] * 20
+
+
+def test_a_single_answer():
+    head, cross = fit_head(np.ones((1, 4), np.float16), np.zeros(1, np.int32), num_classes=2, seed=0)
+    assert head.probabilities(np.zeros((1, 4), np.float16)).tolist() == [[1.0, 0.0]]
+    assert cross.accuracy is None
+
+
+def test_zero_vectors():
+    """They are embeddings like others: of zeros alone the head learns the classes' shares, among others it is sure."""
+    labels = np.repeat([0, 1], [30, 10]).astype(np.int32)
+    head, _ = fit_head(np.zeros((40, 4), np.float16), labels, num_classes=2, seed=0)
+    shares = Head(head.weight, head.bias, 1.0).probabilities(np.zeros((1, 4), np.float16))[0]
+    assert shares == pytest.approx([0.75, 0.25], abs=1e-3)
+    embeddings = np.where(labels[:, None] == 0, 0.0, 1.0).astype(np.float16)
+    head, cross = fit_head(np.tile(embeddings, (1, 4)), labels, num_classes=2, seed=0)
+    assert cross.accuracy == 1.0
+    assert head.probabilities(np.zeros((1, 4), np.float16)).argmax() == 0
 
 
 def test_equal_embeddings():

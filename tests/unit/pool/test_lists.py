@@ -173,7 +173,7 @@ def test_a_list_is_streamed(folder, workspace):
         pool = Pool(path=f"{folder.root}/a.csv")
         _, (found,) = list_pool(pool)
         tracemalloc.start()
-        shards = CutList(folder.root, pool, workspace, labels_needed=False, rows_per_shard=1_000)(found)
+        shards = CutList(folder.root, pool, workspace, labels_needed=False, rows_per_shard=1_000)((found, ()))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert [shard.rows for shard in shards] == [1_000] * (count // 1_000)

@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,15 @@ def test_rows_are_counted_over_all_shards():
     assert PLAN.num_rows == 9
     assert Plan("/pool", "folder", None, ()).num_rows == 0
     assert ROWS == 4_096
+
+
+def test_a_plan_as_it_was():
+    grown = replace(PLAN, shards=(*PLAN.shards, FOUR), starts=(0, 3, 9))
+    assert (PLAN.version, grown.version) == (0, 2)
+    assert grown.at(2) == grown
+    assert grown.at(1) == replace(PLAN, starts=(0, 3))
+    assert (grown.at(0).shards, grown.at(0).starts) == ((ONE,), (0,))
+    assert Plan.from_json(json.loads(json.dumps(grown.to_json()))) == grown
 
 
 def test_rows_are_sorted_to_the_shards_that_hold_them():

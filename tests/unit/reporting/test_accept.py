@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, certify
-from raylabel.reporting.accept import AuditView, accept, quality, verdict_of, view_audit
+from raylabel.reporting.accept import AuditView, accept, quality, verdicts_of, view_audit
 
 AUDIT = np.array([1, 4, 8, 17, 23, 25, 26, 33, 39, 40, 41, 47, 52, 55, 59])  # 17 cannot be read
 TRAIN = np.array([0, 2, 30])
@@ -57,8 +57,8 @@ def test_certificate(ray_session, tiny, capsys):
     expected = certify(confidence[audit], np.ones(14, bool), max_error=0.3, alpha=0.05 / 2, promise="auto", pool=pool)
     assert isinstance(expected, Certificate)
     assert (expected.num_pool, expected.num_auto) == (59, 59 - 17)
-    assert verdict_of(record) == expected
-    assert record.facts["verdict"] == "certificate"
+    assert verdicts_of(record) == [expected]
+    assert (record.facts["verdict"], record.facts["plan"], record.facts["num_auto"]) == ("certificate", 0, 42)
     assert record.facts["sentence"] == expected.sentence(num_looks=2)
     assert record.facts["sentence"].startswith(
         "With confidence 97.5 % at this look, 95 % over all 2 looks together, at most 30 % of the 42 labels"
@@ -74,7 +74,7 @@ def test_certificate(ray_session, tiny, capsys):
 def test_withheld(ray_session, tiny):
     labels, confidence = sure(tiny, wrong=AUDIT[:9])
     record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, is_last=False)
-    verdict = verdict_of(record)
+    [verdict] = verdicts_of(record)
     assert isinstance(verdict, Withheld)
     assert record.facts["verdict"] == "withheld"
     assert record.facts["sentence"] == verdict.sentence(num_looks=2)
@@ -89,8 +89,8 @@ def test_one_look_at_the_end_spends_all_of_alpha(ray_session, tiny):
     labels, confidence = sure(tiny)
     early = accept(campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, is_last=False)
     assert early.facts["sentence"] == "No certificate yet: the one look at the audit is kept for the end of the loop."
-    assert isinstance(verdict_of(early), Withheld)
-    final = verdict_of(
+    assert isinstance(verdicts_of(early)[0], Withheld)
+    [final] = verdicts_of(
         accept(campaign, 1, tiny.predicted(1, labels, confidence), answers(tiny), audit=AUDIT, is_last=True)
     )
     assert isinstance(final, Certificate)
@@ -104,6 +104,59 @@ def test_a_readable_audit_item_without_an_answer_withholds(ray_session, tiny):
     record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=audit, is_last=False)
     assert record.facts["verdict"] == "withheld"
     assert record.facts["sentence"] == "No certificate: 1 readable items of the audit sample have no answer."
+
+
+def test_what_the_pool_has_grown_by_is_certified_apart(ray_session, begin):
+    """Two strata share the look: each is certified on its own audit items and counts, with half of what a look has."""
+    tiny = begin(acceptance={"max_error": 0.6})
+    labels, confidence = sure(tiny)
+    predictions = replace(tiny.predicted(0, labels, confidence), starts=(0, 40))
+    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, is_last=False)
+    expected = []
+    for start, end in ((0, 40), (40, 60)):
+        rows = tiny.rows[(tiny.rows >= start) & (tiny.rows < end)]
+        audit = np.intersect1d(rows, AUDIT)
+        pool = ConfidenceHistogram.of(confidence[rows], human=np.isin(rows, [*AUDIT, *TRAIN]))
+        right = labels[audit] == tiny.truth[audit]
+        expected.append(certify(confidence[audit], right, max_error=0.6, alpha=0.05 / 2 / 2, promise="auto", pool=pool))
+    assert verdicts_of(record) == expected
+    assert all(isinstance(verdict, Certificate) for verdict in expected)
+    assert (expected[0].num_auto, expected[1].num_auto) == (39 - 8 - 3, 20 - 6)
+    assert (record.facts["plan"], record.facts["verdict"]) == (1, "certificate")
+    assert record.facts["num_auto"] == expected[0].num_auto + expected[1].num_auto
+    assert [(s["plan"], s["num_items"], s["audit"]["num_audited"]) for s in record.facts["strata"]] == [
+        (0, 39, 8),
+        (1, 20, 6),
+    ]
+    assert record.facts["sentence"] == (
+        f"Of the 39 items of the first plan: {expected[0].sentence()} Of the 20 items that plan 1 added: "
+        f"{expected[1].sentence()} All looks at all of them hold together with confidence 95 %."
+    )
+
+
+def test_a_stratum_that_nobody_has_audited_yet_shares_nothing(ray_session, tiny):
+    labels, confidence = sure(tiny)
+    predictions = replace(tiny.predicted(0, labels, confidence), starts=(0, 40))
+    rows = np.concatenate([AUDIT[(AUDIT < 40) & (AUDIT != 17)], TRAIN])
+    answered = tiny.answered(rows, ["audit"] * 8 + ["train"] * 3)
+    record = accept(tiny.campaign, 0, predictions, answered, audit=AUDIT, is_last=False)
+    first, second = verdicts_of(record)
+    assert first.alpha == 0.025
+    assert isinstance(second, Withheld)
+    said = "Of the 20 items that plan 1 added: No certificate: 6 readable items of the audit sample have no answer."
+    assert said in record.facts["sentence"]
+
+
+def test_a_stratum_of_which_nothing_can_be_read(ray_session, begin):
+    """It is a pool of nothing, not a sample of any pool; and it shares nothing of a look."""
+    tiny = begin(acceptance={"max_error": 0.6})
+    labels, confidence = sure(tiny)
+    predictions = replace(tiny.predicted(0, labels, confidence), starts=(0, 60))
+    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, is_last=False)
+    first, second = verdicts_of(record)
+    assert isinstance(first, Certificate) and isinstance(second, Withheld)
+    assert first.alpha == 0.025
+    assert second.reason == "there are no audit answers"
 
 
 def test_no_audit(ray_session, tiny):

@@ -17,6 +17,7 @@ from raylabel.reporting.report import (
 from raylabel.workspace import Record
 
 CERTIFICATE = Certificate(0.8, 0.04, 0.05, 0.01, "auto", "by hand", 900, 90, 1, 700, 1000, "finite")
+LABELS = {"folder": "labels", "num_uncovered": 0}
 WITHHELD = Withheld("it is too early", 300, 0.05, 0.01, "auto", 100)
 
 
@@ -36,9 +37,15 @@ def model(accuracy=0.75, answers=50, unseen=()):
 
 
 def verdict(of=CERTIFICATE, sample=None):
-    kind = "certificate" if isinstance(of, Certificate) else "withheld"
+    certified = isinstance(of, Certificate)
     return Record(
-        facts={"verdict": kind, "details": of.to_dict(), "sentence": of.sentence(), "audit": sample or audit()}
+        facts={
+            "verdict": "certificate" if certified else "withheld",
+            "num_auto": of.num_auto if certified else 0,
+            "strata": [{"plan": 0}],
+            "sentence": of.sentence(),
+            "audit": sample or audit(),
+        }
     )
 
 
@@ -49,9 +56,10 @@ def printed(function, *args):
 
 
 def test_round_facts():
-    facts = round_facts(3, model(0.75, 50, ["wasp"]), verdict(), num_answers=150)
+    facts = round_facts(3, model(0.75, 50, ["wasp"]), verdict(), num_answers=150, plan=1)
     assert facts == {
         "round": 3,
+        "plan": 1,
         "num_answers": 150,
         "num_training_answers": 50,
         "cross_fitted_accuracy": 0.75,
@@ -59,23 +67,25 @@ def test_round_facts():
         "backbone": "b",
         "verdict": "certificate",
         "num_auto": 700,
+        "strata": [{"plan": 0}],
         "sentence": CERTIFICATE.sentence(),
         "audit_sample": audit(),
     }
     assert facts["audit_sample"]["accuracy"] == 0.75
-    assert round_facts(0, model(), verdict(WITHHELD), num_answers=9)["num_auto"] == 0
+    assert round_facts(0, model(), verdict(WITHHELD), num_answers=9, plan=0)["num_auto"] == 0
 
 
 def test_write_report(tiny):
     rounds = [
-        round_facts(0, model(0.5), verdict(WITHHELD), num_answers=100),
-        round_facts(1, model(), verdict(), num_answers=150),
+        round_facts(0, model(0.5), verdict(WITHHELD), num_answers=100, plan=0),
+        round_facts(1, model(), verdict(), num_answers=150, plan=0),
     ]
-    labels = Record(facts={"num_human": 150, "num_auto": 700, "num_undecided": 149})
+    labels = Record(facts={**LABELS, "num_human": 150, "num_auto": 700, "num_undecided": 149})
     pool = {"num_rows": 1000, "num_quarantined": 1, "num_unreadable_files": 0}
     report = write_report(tiny.campaign, rounds, labels, pool=pool, stopped="budget used up")
     assert json.loads(tiny.campaign.store.read("report.json")) == report
     assert report["labels"] == {
+        "num_uncovered": 0,
         "num_human": 150,
         "num_auto": 700,
         "num_undecided": 149,
@@ -89,15 +99,27 @@ def test_write_report(tiny):
     assert report["workspace"] == tiny.campaign.store.root
 
 
+def test_report_of_a_pool_that_grew_after_the_last_round(tiny):
+    rounds = [round_facts(0, model(), verdict(), num_answers=150, plan=0)]
+    facts = {"folder": "labels-0001", "num_human": 150, "num_auto": 700, "num_undecided": 200, "num_uncovered": 50}
+    report = write_report(tiny.campaign, rounds, Record(facts=facts), pool={}, stopped="budget used up")
+    assert report["labels"]["sentence"] == (
+        f"{CERTIFICATE.sentence()} 50 items came into the pool later: no round was left to audit them, so that no "
+        "certificate covers them."
+    )
+    assert report["labels"]["folder"] == f"{tiny.campaign.store.root}/labels-0001"
+    assert report["labels"]["coverage"] == pytest.approx(850 / 1050)
+
+
 def test_report_of_an_empty_result(tiny):
-    rounds = [round_facts(0, model(), verdict(WITHHELD), num_answers=0)]
-    labels = Record(facts={"num_human": 0, "num_auto": 0, "num_undecided": 0})
+    rounds = [round_facts(0, model(), verdict(WITHHELD), num_answers=0, plan=0)]
+    labels = Record(facts={**LABELS, "num_human": 0, "num_auto": 0, "num_undecided": 0})
     assert write_report(tiny.campaign, rounds, labels, pool={}, stopped="")["labels"]["coverage"] == 0.0
 
 
 def test_rounds_so_far(tiny):
     assert rounds_so_far(tiny.campaign) == []
-    facts = round_facts(0, model(), verdict(), num_answers=100)
+    facts = round_facts(0, model(), verdict(), num_answers=100, plan=0)
     tiny.campaign.records.commit("rounds/0000/round", Record(facts=facts))
     tiny.campaign.records.commit("rounds/0001/verdict", verdict())  # a round without its record does not exist
     assert rounds_so_far(tiny.campaign) == [facts]
@@ -106,9 +128,9 @@ def test_rounds_so_far(tiny):
 def test_printed_rounds():
     low, high = audit()["accuracy_interval"]
     rounds = [
-        round_facts(0, model(0.5), verdict(WITHHELD), num_answers=1234),
-        round_facts(1, model(0.756), verdict(), num_answers=2000),
-        round_facts(2, model(), verdict(WITHHELD, {"num_audited": 0}), num_answers=3),
+        round_facts(0, model(0.5), verdict(WITHHELD), num_answers=1234, plan=0),
+        round_facts(1, model(0.756), verdict(), num_answers=2000, plan=0),
+        round_facts(2, model(None), verdict(WITHHELD, {"num_audited": 0}), num_answers=3, plan=0),
     ]
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed(print_rounds, rounds).splitlines()]
     cells = [line for line in lines if line]
@@ -117,7 +139,7 @@ def test_printed_rounds():
     assert cells == [
         ["0", "1,234", "50.0%", on_audit, macro, "none"],
         ["1", "2,000", "75.6%", on_audit, macro, "700"],
-        ["2", "3", "75.0%", "no audit", "", "none"],
+        ["2", "3", "not judged", "no audit", "", "none"],
     ]
 
 

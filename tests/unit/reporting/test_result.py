@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -7,6 +8,7 @@ import pytest
 
 from raylabel import schema
 from raylabel.acceptance import Certificate, MonotoneCalibration, Withheld
+from raylabel.campaign import find_labels
 from raylabel.demo import DIGITS
 from raylabel.errors import ConfigError, RaylabelError
 from raylabel.reporting.result import Last, export_labels, write_labels
@@ -34,7 +36,7 @@ def last(tiny, certified=True):
         if certified
         else Withheld("too few", 100, 0.3, 0.05, "auto", 6)
     )
-    facts = {"verdict": "certificate" if certified else "withheld", "details": verdict.to_dict()}
+    facts = {"strata": [{"verdict": "certificate" if certified else "withheld", "details": verdict.to_dict()}]}
     return Last(1, "tiny/head", tiny.predicted(1, predicted, CONFIDENCE), Record(facts=facts))
 
 
@@ -52,7 +54,13 @@ def test_labels_with_a_certificate(ray_session, tiny):
     auto = set(range(40, 60)) - set(HUMAN)
     assert {row for row in sources if sources[row] == "auto"} == auto  # 40 lies exactly on the threshold
     assert {row for row in sources if sources[row] == "human"} == set(HUMAN) - {20}
-    assert dict(record.facts) == {"num_human": 8, "num_auto": len(auto), "num_undecided": 59 - 8 - len(auto)}
+    assert dict(record.facts) == {
+        "folder": "labels",
+        "num_human": 8,
+        "num_auto": len(auto),
+        "num_undecided": 59 - 8 - len(auto),
+        "num_uncovered": 0,
+    }
     for row in tiny.rows:
         item = found[tiny.ids[row]]
         index = int(tiny.truth[row])
@@ -86,7 +94,7 @@ def test_confidence_is_calibrated_on_the_audit(ray_session, tiny):
 def test_labels_without_a_certificate(ray_session, tiny):
     record = write_labels(tiny.campaign, last(tiny, certified=False), answers(tiny))
     found = rows_of(tiny, record)
-    assert dict(record.facts) == {"num_human": 8, "num_auto": 0, "num_undecided": 51}
+    assert (record.facts["num_human"], record.facts["num_auto"], record.facts["num_undecided"]) == (8, 0, 51)
     assert {item["source"] for item in found.values()} == {"human", "none"}
     assert all(item["certificate"] is None for item in found.values())
     assert sum(item["label"] is None for item in found.values()) == 51
@@ -126,6 +134,52 @@ def test_certificate_that_counted_otherwise_is_caught(ray_session, tiny):
     more = tiny.answered([*HUMAN, 47], ["audit"] * 6 + ["train"] * 4)
     with pytest.raises(AssertionError, match="counted exactly the items that are accepted"):
         write_labels(tiny.campaign, last(tiny), more)
+
+
+def test_labels_of_a_grown_pool(ray_session, tiny):
+    """The old rows keep their certificate; no verdict covers the new ones: people's answers stand, the rest is open.
+
+    They lie beside those of the first plan, which stay.
+    """
+    tiny.campaign.records.commit("pool/plan-0000", Record(facts={"starts": [0]}))
+    before = write_labels(tiny.campaign, last(tiny, certified=False), answers(tiny))
+    tiny.campaign.records.commit("pool/plan-0001", Record(facts={"starts": [0, 40]}))
+    assert find_labels(tiny.campaign) is None
+    grown = last(tiny, certified=False)
+    whole = [row for row in range(40) if row not in (*HUMAN, tiny.broken)]
+    certificate = Certificate(0.3, 0.2, 0.3, 0.05, "auto", "by hand", 39, 3, 1, len(whole), 39, "finite")
+    facts = {"strata": [{"verdict": "certificate", "details": certificate.to_dict()}]}
+    grown = replace(grown, predictions=replace(grown.predictions, starts=(0, 40)), verdict=Record(facts=facts))
+    record = write_labels(tiny.campaign, grown, answers(tiny))
+    assert dict(record.facts) == {
+        "folder": "labels-0001",
+        "num_human": 8,
+        "num_auto": len(whole),
+        "num_undecided": 59 - 8 - len(whole),
+        "num_uncovered": 20,
+    }
+    found = rows_of(tiny, record)
+    assert {row for row in tiny.rows if found[tiny.ids[row]]["source"] == "auto"} == set(whole)
+    assert {found[tiny.ids[row]]["source"] for row in range(40, 60) if row in HUMAN} == {"human"}
+    assert {part.name.split("/")[0] for part in record.parts["labels"]} == {"labels-0001"}
+    assert len(rows_of(tiny, before)) == 59
+    assert find_labels(tiny.campaign).facts == record.facts
+
+
+def test_each_stratum_has_its_own_threshold(ray_session, tiny):
+    """Of the old rows those from 0.5 on, of the new ones those from 0.9 on."""
+    passing = [[row for row in tiny.rows if row < 40 and CONFIDENCE[row] >= 0.5], [r for r in range(40, 60) if r >= 53]]
+    assert CONFIDENCE[52] < 0.9 < CONFIDENCE[53]
+    strata = []
+    for threshold, rows in zip((0.5, 0.9), passing, strict=True):
+        auto = len(set(rows) - set(HUMAN))
+        found = Certificate(threshold, 0.2, 0.3, 0.05, "auto", "by hand", len(rows), 0, 0, auto, 39, "finite")
+        strata.append({"verdict": "certificate", "details": found.to_dict()})
+    grown = last(tiny)
+    grown = replace(grown, predictions=replace(grown.predictions, starts=(0, 40)), verdict=Record({"strata": strata}))
+    found = rows_of(tiny, write_labels(tiny.campaign, grown, answers(tiny)))
+    auto = {row for row in tiny.rows if found[tiny.ids[row]]["source"] == "auto"}
+    assert auto == set(passing[0] + passing[1]) - set(HUMAN)
 
 
 def test_export(ray_session, tiny, tmp_path):

@@ -108,6 +108,40 @@ def test_a_strategy_reads_only_what_it_says_it_needs(name):
     assert pick(name, 3, candidates=bare).positions.tolist() == pick(name, 3).positions.tolist()
 
 
+def alike(kind, count):
+    """A pool filled with copies: of the zero vector, of another, or of another but for every ninth place."""
+    embeddings = np.full((count, 4), 0.0 if kind == "zeros" else 0.3, np.float32)
+    if kind == "but some":
+        embeddings[4::9] = np.random.default_rng(count).normal(size=embeddings[4::9].shape)
+    said = above_five(embeddings)
+    return Candidates(embeddings, probabilities=said, members=np.stack([said, said[:, ::-1]]), head=above_five)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("kind", ["zeros", "ones", "but some"])
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (7, 7), (40, 1), (40, 13), (60, 60)])
+@pytest.mark.parametrize("num_labeled", [0, 3])
+@pytest.mark.filterwarnings("error")
+def test_copies_filling_the_pool_give_as_many_distinct_picks_as_asked_for(name, kind, count, size, num_labeled):
+    """The first labeled one is a copy of the first candidate, of which there may be dozens."""
+    candidates = alike(kind, count)
+    known = np.repeat(candidates.embeddings[:1], num_labeled, axis=0)
+    picks = pick(name, size, Labeled(known, np.arange(num_labeled, dtype=np.int32)), candidates=candidates)
+    assert len(set(picks.positions.tolist())) == size
+    assert picks.positions.min() >= 0 and picks.positions.max() < count
+    assert np.isfinite(picks.scores).all()
+
+
+@pytest.mark.parametrize("name", ["k_center", "kmeans", "typiclust", "badge"])
+def test_what_is_no_copy_comes_first(name):
+    """Nine tenths of the pool are one vector: strategies that look for spread see that the other places are others."""
+    candidates = alike("but some", 27)
+    rest = {4, 13, 22}
+    spread = dataclasses.replace(candidates, probabilities=np.full((27, 2), 0.5))
+    nothing = Labeled(np.zeros((0, 4), np.float32), np.zeros(0, np.int32))
+    assert rest <= set(pick(name, 5, nothing, candidates=spread).positions.tolist())
+
+
 @pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy"])
 def test_ties_break_by_lowest_position(name):
     rng = np.random.default_rng(0)

@@ -43,6 +43,7 @@ def test_head_and_its_facts(tiny):
         "num_answers": 15,
         "num_judged": 15,
         "answers_by_class": counts.tolist(),
+        "num_seen_classes": int((counts > 0).sum()),
         "unseen": [DIGITS[index] for index in range(10) if counts[index] == 0],
     }
     assert record.facts["unseen"]
@@ -114,10 +115,20 @@ def test_round_is_trained_once(trainer, tiny):
     assert HeadTrainer().close() is None  # one that never started an actor
 
 
-def test_one_class_comes_back_as_raylabels_own_error(trainer, tiny):
+def test_answers_of_one_class_are_a_round_like_others(trainer, tiny, capsys):
     rows = tiny.rows[tiny.truth[tiny.rows] == 3]
-    with pytest.raises(RaylabelError, match="training answers name one class; a model needs two") as caught:
-        train(tiny.campaign, 0, trainer, ref=tiny.ref, pieces=tiny.pieces, answered=tiny.answered(rows))
+    train(tiny.campaign, 0, trainer, ref=tiny.ref, pieces=tiny.pieces, answered=tiny.answered(rows))
+    facts = tiny.campaign.records.find("rounds/0000/model").facts  # as it was written
+    assert (facts["num_answers"], facts["num_seen_classes"], facts["accuracy"]) == (len(rows), 1, None)
+    assert facts["unseen"] == [name for index, name in enumerate(DIGITS) if index != 3]
+    head = Head.from_bytes(tiny.campaign.store.read(facts["head"]))
+    assert head.probabilities(tiny.embeddings).tolist() == [[float(index == 3) for index in range(10)]] * 60
+    assert f"{len(rows)} answers, all of one class: not judged; no answer names" in capsys.readouterr().err
+
+
+def test_no_answer_comes_back_as_raylabels_own_error(trainer, tiny):
+    with pytest.raises(RaylabelError, match="no training answer names a class") as caught:
+        train(tiny.campaign, 0, trainer, ref=tiny.ref, pieces=tiny.pieces, answered=tiny.answered([]))
     assert caught.value.exit_code == 1
     assert "ray::" not in str(caught.value)
     assert tiny.campaign.records.find("rounds/0000/model") is None
