@@ -14,6 +14,7 @@ ELSEWHERE = {
     "cli/campaign.py",
     "cli/files.py",
     "cli/options.py",
+    "cli/search.py",
     "__main__.py",
     "demo.py",
     "models/arithmetic.py",
