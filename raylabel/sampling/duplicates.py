@@ -20,6 +20,19 @@ ANSWERED = -1
 """The group of all items that are near-duplicates of an answered one."""
 
 THRESHOLD = 0.97
+"""Measured on real images, at 0.97 after centring; pools of 400 to 1,200, 60 to 150 copies of each kind.
+
+- Copies found, photos (TrashNet, 512 x 384; MobileNetV2 / ResNet-18 without its last stage): JPEG quality 90
+  100 / 100 %, 5 to 10 % smaller or larger 100 / 100 %, 10 % brighter or darker 99 / 89 %, quality 50 10 / 35 %,
+  mirrored 0 / 2 %.
+- Small or plain pictures change more: of CIFAR-10's, enlarged four times, quality 90 is found in 94 % (EfficientNet-B4)
+  and 33 % (MobileNetV2), of grey tiles in 97 % (ResNet-18) and 75 % (MobileNetV2); resized ones are mostly missed.
+- Pairs of different files that reach it, whole sets, EfficientNet-B4: 16 in TrashNet (2,527 photos; 13 pairs of one
+  class, 3 of one picture that stands under two), 86 among the tiles (1,344; 85 of one class); 30 and 333 from 0.95 on.
+- Without centring no one value would do: half of all different tiles have a neighbour of cosine 0.98.
+
+A copy that is missed is asked about once more; an item that is taken for a copy is never asked. So it is rather high.
+"""
 
 _BLOCK = 512
 _PAIRS = 8192
@@ -51,7 +64,7 @@ def near_duplicates(
 
     Cost: every pair is held against a bound in the `_SCREEN_DIMS` directions of largest variance, which no distance
     falls below; what passes is measured exactly, in float64, so that the groups do not depend on threads or blocks.
-    O(N * (N + M) * 64) time: SECONDS. Memory: 12 * D * (N + M) bytes for a moment, then a third of it; and 5 * 512 *
+    O(N * (N + M) * 64) time: 1.2 s on one core for 25,000 x 448, four times that for 50,000. Memory: 12 * D * (N + M) bytes for a moment, then a third of it; and 5 * 512 *
     (N + M), 8 times that where all are alike.
     """
     check_array("embeddings", embeddings, shape=("N", "D"), dtypes=FLOAT32)

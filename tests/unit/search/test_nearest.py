@@ -1,10 +1,10 @@
+import faiss
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from raylabel import schema
 from raylabel.errors import ConfigError, StorageError
-from raylabel.index.build import _Build
 from raylabel.search import look_up
 from raylabel.search.nearest import labels_of
 from raylabel.search.opened import open_newest
@@ -19,12 +19,16 @@ def expected(tiny, row, size):
     return sorted((distances[other], tiny.ids[other]) for other in others)[:size]
 
 
-@pytest.mark.parametrize("factory", ["SQfp16", "SQ4", "PQ8x4"])
-def test_exact_whatever_the_index(tiny, publish, ray_session, monkeypatch, factory):
+@pytest.mark.parametrize("factory", ["SQfp16", "SQ4", "PQ16x4"])
+def test_exact_whatever_the_index(tiny, publish, monkeypatch, factory):
     """Coarse codes name candidates, the stored embeddings put them into order: the nearest one is the nearest."""
-    monkeypatch.setattr("raylabel.index.build.factory_of", lambda *_, **__: factory)
+    stored = tiny.embeddings[tiny.rows].astype(np.float32)
+    index = faiss.index_factory(64, f"IDMap2,{factory}")
+    index.train(stored)
+    index.add_with_ids(stored, tiny.rows)
+    monkeypatch.setattr("raylabel.search.nearest.open_index", lambda campaign, record: index)
     publish(tiny, tiny.pieces)
-    tiny.campaign.records.commit("index/tiny", _Build(tiny.campaign, tiny.ref, tiny.pieces)())
+    tiny.campaign.records.commit("index/tiny", Record(facts={"dim": 64, "factory": factory}))
     facts = look_up(tiny.campaign, ["row:30", tiny.ids[5]], size=6)
     assert facts["index"] == factory
     for query, row in zip(facts["queries"], (30, 5), strict=True):
