@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from campaigns import digits_settings, invoke, run, settings, write_toml
+from campaigns import digits_settings, invoke, run, write_toml
 from PIL import Image, ImageEnhance
 
 from raylabel.campaign import find_campaign
@@ -85,8 +85,8 @@ def test_neighbours(digits: tuple[Path, Config, dict[str, bytes]], tmp_path: Pat
     assert [line[:5] for line in lines[1:-1]] == expected
     # The file holds the picture of an item: with the pool's own decoder and arithmetic nothing lies between them.
     assert lines[4][3:5] == ["digit-0007", "0.0000"]
-    result = pq.read_table(Path(config.workspace) / "labels").to_pylist()
-    labels = {row["id"]: row["label"] for row in result}
+    files = Path(config.workspace).glob("labels/*.parquet")
+    labels = {row["id"]: row["label"] for file in files for row in pq.read_table(file).to_pylist()}
     assert [line[5] if len(line) > 5 else None for line in lines[1:-1]] == [labels[line[3]] for line in lines[1:-1]]
     assert any(labels[line[3]] for line in lines[1:-1])
     assert Image.open(sheet).size == place(3, 4)
@@ -149,14 +149,15 @@ def test_copies_are_found_and_asked_about_once(
     ray_session: str, album: tuple[Path, dict[str, str]], data: Path, tmp_path: Path
 ) -> None:
     folder, copies = album
-    config = settings(
-        str(folder),
-        str(tmp_path / "workspace"),
-        data,
-        pool={"id_column": None, "label_column": None},
-        backbone={"image_size": 128},
-        budget={"train_answers": 10, "audit_answers": 0, "rounds": 1},
+    name, options = f"{data / 'weights' / 'backbones.py'}:build", {"n": "resnet18_l3"}
+    config = digits_settings(
+        folder,
+        tmp_path / "workspace",
+        pool={"label_column": None},
+        backbone={"name": name, "options": options, "weights": "DEFAULT", "image_size": 128},
+        budget={"train_answers": 10, "audit_answers": 0},
         labeling={"labeler": "files"},
+        compute={"dtype": "float32"},
     )
     toml = write_toml(config, tmp_path / "campaign.toml")
     assert invoke("embed", toml).returncode == 0
