@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from raylabel import runtime
-from raylabel.campaign import Campaign, EncoderRef, Pieces
+from raylabel.campaign import Campaign, EncoderRef, Pieces, of_version
 from raylabel.errors import StorageError
 from raylabel.index.add import RUN_ROWS, Add, Run, run_prefix, runs
 from raylabel.index.files import folder_of, sweep
@@ -30,15 +30,10 @@ OUTGROWN = 4
 """A pool that would get more than so many times the cells is indexed anew."""
 
 
-def name_of(backbone: str, version: int = 0) -> str:
-    """The record of an index: the first goes by its backbone alone."""
-    return f"index/{backbone}" if version == 0 else f"index/{backbone}-{version:04d}"
-
-
 def latest(campaign: Campaign, backbone: str) -> Record | None:
     """The record of the newest index of a backbone; None where none was built."""
-    found, version = campaign.records.find(name_of(backbone)), 1
-    while (newer := campaign.records.find(name_of(backbone, version))) is not None:
+    found, version = campaign.records.find(of_version(f"index/{backbone}", 0)), 1
+    while (newer := campaign.records.find(of_version(f"index/{backbone}", version))) is not None:
         found, version = newer, version + 1
     return found
 
@@ -65,7 +60,7 @@ def build(campaign: Campaign, ref: EncoderRef, pieces: Pieces) -> Record:
     """
     version, record = 0, None
     while record is None or record.facts["num_parts"] < len(pieces.parts):
-        name, before = name_of(ref.digest, version), record
+        name, before = of_version(f"index/{ref.digest}", version), record
         record = campaign.records.find(name)
         if record is None:
             record = campaign.records.commit(name, _build(campaign, ref, pieces, version=version, before=before))

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from raylabel.sampling.arrays import FloatArray, IndexArray, ProbabilityArray
-from raylabel.sampling.checks import FLOAT32, INT32, check_array, check_size
+from raylabel.sampling.arrays import FloatArray, IndexArray
 from raylabel.sampling.herding import to_unit
 
 BLOCK_ROWS = 4_096

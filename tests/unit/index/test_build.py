@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from clusters import vectors_of, write_shards
 
-from raylabel.campaign import Pieces
+from raylabel.campaign import Pieces, of_version
 from raylabel.errors import StorageError
 from raylabel.index import build, latest, open_index, search
-from raylabel.index.build import name_of
 
 
 def found_in(pool, record, size=10):
@@ -158,4 +157,4 @@ def test_copies_filling_the_pool(ray_session, pool_of):
 
 
 def test_names():
-    assert [name_of("abc", version) for version in (0, 1, 12)] == ["index/abc", "index/abc-0001", "index/abc-0012"]
+    assert [of_version("index/abc", version) for version in (0, 1, 12)] == ["index/abc", "index/abc-0001", "index/abc-0012"]

@@ -1,0 +1,69 @@
+"""Verbs that take questions and labels out, and answers in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from raylabel.cli.options import AsJson, ConfigPath, Sets, command, print_facts
+from raylabel.errors import RaylabelError
+from raylabel.progress import counted
+from raylabel.toml import load
+
+
+def export(
+    config: ConfigPath,
+    target: Annotated[Path, typer.Argument(help="A .csv or .jsonl file; labels also .parquet.")],
+    what: Annotated[str, typer.Option(help='"shortlist" or "labels".')] = "shortlist",
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the open questions for people, or the result, to a file.
+
+    Example: raylabel export campaign.toml questions.csv
+    """
+    from raylabel.campaign import find_campaign
+    from raylabel.labeling.files import export_shortlist
+    from raylabel.loop import find_plan
+    from raylabel.reporting.result import export_labels
+
+    if what not in ("shortlist", "labels"):
+        raise typer.BadParameter(f"{what!r}: expected shortlist or labels", param_hint="--what")
+    campaign = find_campaign(load(config, overrides=sets or []))
+    facts: dict[str, Any] = {"what": what, "file": str(target)}
+    try:
+        if what == "labels":
+            facts["num_rows"] = export_labels(campaign, target)
+        else:
+            facts["round"], facts["num_rows"] = export_shortlist(campaign, find_plan(campaign), target)
+    except OSError as error:
+        raise RaylabelError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
+    said = f"{counted(facts['num_rows'], 'label')} in {target}"
+    if what == "shortlist":
+        said = f"round {facts['round']}: {counted(facts['num_rows'], 'question')} in {target}; fill in the label "
+        said += f"column, then: {command('import', config, target, sets=sets)}"
+    print_facts(facts, as_json=as_json, text=lambda _: said)
+
+
+def import_(
+    config: ConfigPath,
+    source: Annotated[Path, typer.Argument(help="A .csv or .jsonl file.")],
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take people's answers from a file, all of them or none.
+
+    Example: raylabel import campaign.toml questions.csv
+    """
+    from raylabel.campaign import find_campaign
+    from raylabel.labeling import find_audit
+    from raylabel.labeling.files import import_answers
+
+    campaign = find_campaign(load(config, overrides=sets or []))
+    count, new, still_open = import_answers(campaign, source, find_audit(campaign))
+    said = f"{counted(count, 'answer')} in {source}, {new:,} of them new; "
+    said += f"{counted(still_open, 'row')} still without an answer"
+    facts = {"file": str(source), "num_answers": count, "num_new": new, "num_open": still_open}
+    print_facts(facts, as_json=as_json, text=lambda _: said)
