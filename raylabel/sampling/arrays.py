@@ -69,6 +69,35 @@ class Candidates:
         """How many candidates there are, N."""
         return len(self.embeddings)
 
+    def take(self, positions: IndexArray) -> Candidates:
+        """Some of them, in the order given; without `neighbours`, which index all of them.
+
+        Args:
+            positions: (n,) int64.
+        """
+        return Candidates(
+            self.embeddings[positions],
+            probabilities=None if self.probabilities is None else self.probabilities[positions],
+            members=None if self.members is None else self.members[:, positions],
+            head=self.head,
+            groups=None if self.groups is None else self.groups[positions],
+        )
+
+
+@dataclass(frozen=True)
+class Round:
+    """How a round went, as far as training answers tell.
+
+    Args:
+        strategy: that picked its items.
+        num_answers: training answers up to its end.
+        accuracy: of its head on answers that were held out from it; None where nothing could be judged.
+    """
+
+    strategy: str
+    num_answers: int
+    accuracy: float | None
+
 
 @dataclass(frozen=True, eq=False)
 class Labeled:
@@ -77,7 +106,7 @@ class Labeled:
     Args:
         embeddings: (L, D) float32; L may be 0, D is the candidates'.
         label_index: (L,) int32, the class of each.
-        history: one entry per round so far, oldest first, for strategies that look back.
+        history: one `Round` for each round so far, oldest first, for strategies that look back.
 
     Raises:
         ValueError: a shape, dtype or value is not as above; the message names the field.
@@ -85,15 +114,15 @@ class Labeled:
 
     embeddings: FloatArray
     label_index: NDArray[np.int32]
-    history: tuple[object, ...] = ()
+    history: tuple[Round, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that embeddings and labels belong together."""
         check_array("labeled embeddings", self.embeddings, shape=("L", "D"), dtypes=FLOAT32)
         check_array("label_index", self.label_index, shape=(len(self.embeddings),), dtypes=INT32)
         _check_range("label_index", self.label_index, lowest=0)
-        if not isinstance(self.history, tuple):
-            raise ValueError(f"history: got {type(self.history).__name__}, expected a tuple")
+        if not isinstance(self.history, tuple) or not all(isinstance(entry, Round) for entry in self.history):
+            raise ValueError(f"history: got {type(self.history).__name__}, expected a tuple of Round")
 
     def __len__(self) -> int:
         """How many labeled items there are, L."""

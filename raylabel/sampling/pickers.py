@@ -17,6 +17,8 @@ from raylabel.sampling.cluster_margin import cluster_margin
 from raylabel.sampling.cover import prob_cover, pure_radius
 from raylabel.sampling.diversity import farthest_first
 from raylabel.sampling.dropquery import drop_query
+from raylabel.sampling.herding import herd
+from raylabel.sampling.rare import likeness, rarest
 
 MAX_GUESSED_CLASSES = 100
 """Where nobody knows the number of classes, ProbCover takes the size of the shortlist for it, up to here."""
@@ -128,6 +130,33 @@ def pick_dropquery(candidates: Candidates, labeled: Labeled, size: int, rng: np.
     return Picks(picks.positions, picks.share, reasons)
 
 
+def pick_herding(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
+    """Greatest gain of soft coverage."""
+    picks = herd(candidates.embeddings, covered=labeled.embeddings, size=size, rng=rng)
+    reasons = tuple(f"covers {_share(gain)} more of the candidates" for gain in picks.gains)
+    return Picks(picks.positions, picks.gains, reasons)
+
+
+def pick_uherding(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
+    """Greatest gain of soft coverage, weighted by uncertainty."""
+    weights = uncertainty.margin(_probabilities(candidates))
+    picks = herd(candidates.embeddings, covered=labeled.embeddings, size=size, rng=rng, weights=weights)
+    reasons = tuple(f"covers {_share(gain)} more of what the model is unsure of" for gain in picks.gains)
+    return Picks(picks.positions, picks.gains, reasons)
+
+
+def pick_rare(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
+    """Likeliest to be of the class with the fewest answers."""
+    wanted = rarest(labeled.label_index)
+    known = labeled.label_index == wanted
+    told = f"class {wanted}, of which {int(known.sum())} {'is' if known.sum() == 1 else 'are'} known"
+    if candidates.probabilities is None or len(np.unique(labeled.label_index)) < 2:
+        scores = likeness(candidates.embeddings, labeled.embeddings[known])
+        return _highest(scores, size, lambda score: f"cosine {_plain(score)} to a known item of {told}")
+    scores = candidates.probabilities[:, wanted].astype(np.float32)
+    return _highest(scores, size, lambda score: f"probability {_plain(score)} of {told}")
+
+
 def _of_clusters(picks: clusters.ClusterPicks, reason: Callable[[float, int], str]) -> Picks:
     told = zip(picks.scores, picks.cluster_sizes, strict=True)
     return Picks(picks.positions, picks.scores, tuple(reason(float(score), int(members)) for score, members in told))
@@ -147,6 +176,10 @@ def _probabilities(candidates: Candidates) -> ProbabilityArray:
 
 def _margin_reason(score: float) -> str:
     return f"margin {_plain(1.0 - score)} between the two likeliest classes"
+
+
+def _share(gain: np.float32) -> str:
+    return f"{_plain(100 * float(gain))} %"
 
 
 def _plain(number: float) -> str:

@@ -7,18 +7,20 @@ Knows arrays and strategies; knows nothing of pools, models or storage. A caller
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from raylabel.errors import UnknownName
-from raylabel.sampling import pickers
+from raylabel.sampling import auto, pickers
 from raylabel.sampling.arrays import Candidates, Labeled, Picks
+from raylabel.sampling.balance import level
 from raylabel.sampling.checks import check_size
 
 Narrow = Literal["random", "least_confidence", "margin", "entropy"]
+BALANCED = "balanced:"
 Picker = Callable[[Candidates, Labeled, int, np.random.Generator], Picks]
 
 
@@ -56,7 +58,7 @@ def select(strategy: str, candidates: Candidates, labeled: Labeled, *, size: int
     candidates sorted by id have ties broken by id.
 
     Args:
-        strategy: a name in `STRATEGIES`.
+        strategy: a name in `STRATEGIES`, or "balanced:" before one of them.
         candidates: what may be picked, with the fields that the strategy needs.
         labeled: what has been answered; its embeddings count as covered for k_center.
         size: how many to pick, at most the number of candidates.
@@ -72,9 +74,7 @@ def select(strategy: str, candidates: Candidates, labeled: Labeled, *, size: int
 
     Cost: see `Strategy.cost`.
     """
-    if strategy not in STRATEGIES:
-        raise UnknownName("strategy", strategy, STRATEGIES)
-    chosen = STRATEGIES[strategy]
+    chosen = find(strategy)
     for name in chosen.needs:
         if getattr(candidates, name) is None:
             raise ValueError(f"strategy {strategy!r} needs candidates.{name}: got None, expected an array")
@@ -85,8 +85,75 @@ def select(strategy: str, candidates: Candidates, labeled: Labeled, *, size: int
     return chosen.pick(candidates, labeled, size, rng)
 
 
+def find(name: str) -> Strategy:
+    """A strategy by its name in `STRATEGIES`, or, with "balanced:" before it, one shared out over predicted classes.
+
+    Raises:
+        UnknownName: there is no such strategy.
+    """
+    inner = name.removeprefix(BALANCED)
+    if inner not in STRATEGIES:
+        raise UnknownName("strategy", inner, STRATEGIES)
+    return STRATEGIES[inner] if inner == name else _balanced(inner)
+
+
+def resolve(name: str, labeled: Labeled, *, num_classes: int | None, has_model: bool) -> str:
+    """The strategy that stands behind a name in this round: what "auto" chooses, any other name itself."""
+    if name != "auto":
+        return name
+    return auto.choose(
+        labeled.label_index, num_classes=num_classes, history=labeled.history, has_model=has_model
+    ).strategy
+
+
+def _balanced(inner: str) -> Strategy:
+    """A strategy run within each predicted class, for as many picks as bring the classes' answers level."""
+    chosen = STRATEGIES[inner]
+
+    def pick(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
+        assert candidates.probabilities is not None  # select has checked `needs`
+        predicted = candidates.probabilities.argmax(axis=1)
+        num_classes = candidates.probabilities.shape[1]
+        counts = np.bincount(labeled.label_index, minlength=num_classes).astype(np.int64)
+        available = np.bincount(predicted, minlength=num_classes).astype(np.int64)
+        found: list[Picks] = []
+        for index in np.flatnonzero(quotas := level(counts, available, size=size)):
+            positions = np.flatnonzero(predicted == index)
+            picks = chosen.pick(candidates.take(positions), labeled, int(quotas[index]), rng)
+            reasons = tuple(f"predicted class {index}, {counts[index]} answers so far; {told}" for told in picks.reasons)
+            found.append(Picks(positions[picks.positions], picks.scores, reasons))
+        return Picks(
+            np.concatenate([picks.positions for picks in found]),
+            np.concatenate([picks.scores for picks in found]),
+            tuple(told for picks in found for told in picks.reasons),
+        )
+
+    needs = tuple(sorted({*chosen.needs, "probabilities"}))
+    return replace(chosen, summary=f"As {inner}, shared out over predicted classes.", needs=needs, pick=pick)
+
+
+def _pick_auto(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
+    known = candidates.probabilities
+    choice = auto.choose(
+        labeled.label_index,
+        num_classes=None if known is None else known.shape[1],
+        history=labeled.history,
+        has_model=known is not None,
+    )
+    picks = STRATEGIES[choice.strategy].pick(candidates, labeled, size, rng)
+    return Picks(picks.positions, picks.scores, tuple(f"{choice.why}; {told}" for told in picks.reasons))
+
+
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
+        "auto": Strategy(
+            summary="Covers the pool while answers are few, then what the model is unsure of, then the smallest margins.",
+            needs=(),
+            narrow="random",
+            cost="that of herding, uherding or margin",
+            source="raylabel/sampling/auto.py; measured in benchmarks/efficiency.py",
+            pick=_pick_auto,
+        ),
         "random": Strategy(
             summary="Any candidate as likely as any other: the baseline.",
             needs=(),
@@ -166,6 +233,30 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             cost="O(N * (N + L) * D) time, 4 bytes for each pair of near items",
             source="Yehuda et al. 2022, arXiv 2205.11320",
             pick=pickers.pick_probcover,
+        ),
+        "herding": Strategy(
+            summary="Candidates that raise a soft coverage of all candidates most.",
+            needs=("embeddings",),
+            narrow="random",
+            cost="O(n * T * D) time, 4 * n * T bytes, n = min(N, 16384), T = min(N, 4096)",
+            source="Bae et al. 2024, arXiv 2407.12212 (MaxHerding)",
+            pick=pickers.pick_herding,
+        ),
+        "uherding": Strategy(
+            summary="Candidates that raise a soft coverage of what the model is unsure of most.",
+            needs=("embeddings", "probabilities"),
+            narrow="random",
+            cost="that of herding",
+            source="Bae et al. 2025, arXiv 2412.20644 (Uncertainty Herding)",
+            pick=pickers.pick_uherding,
+        ),
+        "rare": Strategy(
+            summary="Candidates likeliest to be of the class with the fewest answers.",
+            needs=("embeddings",),
+            narrow="neighbours",
+            cost="O(N log N) time; before there is a model O(N * M * D), M items known of the class",
+            source="Coleman et al. 2022, arXiv 2007.00077 (SEALS, most likely positive)",
+            pick=pickers.pick_rare,
         ),
         "badge": Strategy(
             summary="Candidates that would move the head most, each into another direction.",

@@ -1,0 +1,71 @@
+"""The default: which strategy a round should take, decided from what is labeled and how the last rounds went.
+
+Knows counts and accuracies of training answers; knows nothing of the audit, of models or storage.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raylabel.sampling.arrays import Round
+
+COVER_PER_CLASS = 5
+"""Answers per class below which a head's doubts say little: cover the pool."""
+
+HERD_PER_CLASS = 20
+"""Answers per class below which doubts are best spread over the pool; from here on the smallest margins are asked."""
+
+
+class Choice(NamedTuple):
+    """What `auto` does in a round.
+
+    Args:
+        strategy: its name in the registry.
+        why: in words, for the shortlist's reason.
+    """
+
+    strategy: str
+    why: str
+
+
+def choose(
+    label_index: NDArray[np.int32], *, num_classes: int | None, history: tuple[Round, ...] = (), has_model: bool
+) -> Choice:
+    """Choose the strategy of a round.
+
+    Few answers want items that stand for many others, many answers want items that the head is unsure of, and in
+    between the two are one objective: coverage weighted by uncertainty. Where a head is no better than naming the most
+    frequent class, its doubts are noise, whatever the number of answers.
+
+    Args:
+        label_index: (L,) the classes of the training answers so far.
+        num_classes: K, as far as it is known.
+        history: the rounds so far, oldest first: what cross-fitted heads said of training answers.
+        has_model: whether there is a head to ask at all.
+
+    Returns:
+        "herding", "uherding" or "margin", and why.
+
+    Cost: O(L).
+    Source: the order of the phases follows Hacohen, Dekel and Weinshall 2022, arXiv 2202.02794 (low budgets want
+        typical items, high ones uncertain ones), and Bae, Oliveira and Sutherland 2025, arXiv 2412.20644; their limits
+        were set on CIFAR-10, a long-tailed cut of it and magnetic tiles (benchmarks/efficiency.py).
+    """
+    count, seen = len(label_index), np.unique(label_index)
+    if not has_model or len(seen) < 2:
+        return Choice("herding", f"auto: {count} answers and no model yet, so cover the pool")
+    classes = num_classes or len(seen)
+    each = f"{count} answers for {classes} classes"
+    if count < COVER_PER_CLASS * classes:
+        return Choice("herding", f"auto: {each} are few, so cover the pool")
+    majority = float(np.bincount(label_index).max() / count)
+    last = next((entry.accuracy for entry in reversed(history) if entry.accuracy is not None), None)
+    if last is not None and last <= majority:
+        told = f"{last:.0%} right where one class is {majority:.0%}"
+        return Choice("herding", f"auto: the last model knew little ({told}), so cover the pool")
+    if count < HERD_PER_CLASS * classes:
+        return Choice("uherding", f"auto: {each} are some, so cover what the model is unsure of")
+    return Choice("margin", f"auto: {each} are many, so ask where the model is undecided")
