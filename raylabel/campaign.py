@@ -111,6 +111,34 @@ class Campaign:
         return int(self.rng(purpose, number).integers(2**31 - 1))
 
 
+def sample_share(num_rows: int) -> float:
+    """The share of a pool's embeddings that the pass which embeds them writes a second time, to train an index on.
+
+    240 * sqrt(rows) of them: 60 for each of 4 * sqrt(rows) cells; a quarter of a small pool. It only falls as a pool
+    grows, so that what was sampled of a smaller one is enough for ever.
+    """
+    return min(0.25, 240 / num_rows**0.5) if num_rows else 0.25
+
+
+def in_sample(campaign: Campaign, rows: Rows, *, num_rows: int) -> NDArray[np.bool_]:
+    """Which rows belong to the training sample of an index: a matter of the row, not of its shard or worker.
+
+    Args:
+        campaign: its seed decides.
+        rows: (n,) int64 rows of the pool.
+        num_rows: of the pool.
+    """
+    chosen: NDArray[np.bool_] = priority_of(campaign, rows) >= 1 - sample_share(num_rows)
+    return chosen
+
+
+def priority_of(campaign: Campaign, rows: Rows) -> NDArray[np.float64]:
+    """A number in [0, 1) for each row that looks random and depends on seed and row alone."""
+    from raylabel.sampling import random_priority  # as below: SciPy and FAISS are not for every worker
+
+    return random_priority(rows, seed=campaign.config.seed, round_number=0)
+
+
 def folder(number: int) -> str:
     """Where a round's files lie."""
     return f"rounds/{number:04d}"

@@ -1,82 +1,164 @@
-"""Build the FAISS index of one backbone's embeddings, in one task; its ids are pool rows."""
+"""Build the FAISS index of one backbone's embeddings on Ray, and let it grow; its ids are pool rows.
+
+Train in one task, add runs of parts in tasks that commit what they made, merge on disk, measure recall.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import uuid
 from dataclasses import dataclass
 
-import faiss
-import numpy as np
+import psutil
 
 from raylabel import runtime
 from raylabel.campaign import Campaign, EncoderRef, Pieces
-from raylabel.progress import say
-from raylabel.workspace import Record, read_part
-from raylabel.workspace.vectors import embeddings_of
+from raylabel.errors import StorageError
+from raylabel.index.add import RUN_ROWS, Add, Run, run_prefix, runs
+from raylabel.index.files import folder_of, sweep
+from raylabel.index.merge import AddExact, Merge
+from raylabel.index.plan import IndexPlan, plan_index
+from raylabel.index.recall import Measure, exact
+from raylabel.index.train import Train
+from raylabel.progress import counting, say
+from raylabel.workspace import Record
 
-EXACT_ROWS = 200_000
-TRAIN_PER_CELL = 64
+MEMORY_SHARE = 0.5
+"""Of a machine's memory, for an index."""
+
+ROWS_PER_CELL_OF_RUN = 4
+OUTGROWN = 4
+"""A pool that would get more than so many times the cells is indexed anew."""
 
 
-def factory_of(num_rows: int) -> str:
-    """The FAISS factory string for so many rows: exact in float16 at first, then cells of about 4 * sqrt(rows)."""
-    if num_rows <= EXACT_ROWS:
-        return "SQfp16"
-    return f"IVF{2 ** round(np.log2(4 * num_rows**0.5))},SQfp16"
+def name_of(backbone: str, version: int = 0) -> str:
+    """The record of an index: the first goes by its backbone alone."""
+    return f"index/{backbone}" if version == 0 else f"index/{backbone}-{version:04d}"
+
+
+def latest(campaign: Campaign, backbone: str) -> Record | None:
+    """The record of the newest index of a backbone; None where none was built."""
+    found, version = campaign.records.find(name_of(backbone)), 1
+    while (newer := campaign.records.find(name_of(backbone, version))) is not None:
+        found, version = newer, version + 1
+    return found
 
 
 def build(campaign: Campaign, ref: EncoderRef, pieces: Pieces) -> Record:
-    """Build the index of a backbone; once.
+    """Build the index of a backbone, once; where the pool has grown since, add what is new to a copy of it.
+
+    Args:
+        campaign: in whose workspace.
+        ref: the backbone.
+        pieces: its embeddings; those of a grown pool begin with those of the smaller one.
 
     Returns:
-        Its record: facts index (file name), sha256, factory, num_rows, dim.
+        Its record: facts index (file name), sha256, data (file name; None where it is one file), data_sha256, factory,
+        num_rows, dim, num_cells, nprobe, recall_at_10, backbone, version; num_parts and pieces, which say of what it
+        was built; trained and trained_sha256, from which it grows (None where it is exact). Part queries: what recall
+        was measured on.
 
-    Cost: one read of the embeddings. Memory of the task: 2 * dim bytes an item, and one part.
+    Raises:
+        StorageError: it was built of other embeddings, or files of it are gone.
+
+    Cost: two reads of the embeddings, a quarter of them at most for training, and 2 * num_cells * dim operations an
+    item. Memory of a task: the coarse quantizer and a run of 65,536 items. Memory of the driver: the list of parts.
     """
+    version, record = 0, None
+    while record is None or record.facts["num_parts"] < len(pieces.parts):
+        name, before = name_of(ref.digest, version), record
+        record = campaign.records.find(name)
+        if record is None:
+            record = campaign.records.commit(name, _build(campaign, ref, pieces, version=version, before=before))
+            _tell(record)
+        _check(campaign, record, pieces)
+        version += 1
+    sweep(campaign.store, folder_of(ref.digest), "add-")
+    return record
 
-    def make() -> Record:
-        record = runtime.call(_Build(campaign, ref, pieces))
-        say(f"index: {record.facts['num_rows']:,} embeddings in a {record.facts['factory']} index")
-        return record
 
-    return campaign.records.once(f"index/{ref.digest}", make)
+def _tell(record: Record) -> None:
+    facts = record.facts
+    cells = f", {facts['nprobe']} of {facts['num_cells']:,} cells looked into" if facts["num_cells"] else ""
+    say(
+        f"index: {facts['num_rows']:,} embeddings in a {facts['factory']} index{cells}, "
+        f"recall at 10: {facts['recall_at_10']:.1%}"
+    )
+
+
+def _check(campaign: Campaign, record: Record, pieces: Pieces) -> None:
+    if record.facts["num_parts"] > len(pieces.parts) or record.facts["pieces"] != _digest(
+        pieces, record.facts["num_parts"]
+    ):
+        raise StorageError(
+            f"{campaign.store.uri(record.facts['index'])}: was built of other embeddings than those that are there; "
+            f"remove {campaign.store.uri('index')} and run again"
+        )
+
+
+def _digest(pieces: Pieces, num_parts: int) -> str:
+    """Stands for the first parts, in order."""
+    return hashlib.sha256("".join(part.sha256 for part in pieces.parts[:num_parts]).encode()).hexdigest()
+
+
+def _build(campaign: Campaign, ref: EncoderRef, pieces: Pieces, *, version: int, before: Record | None) -> Record:
+    memory = int(psutil.virtual_memory().total * MEMORY_SHARE)
+    plan = plan_index(pieces.num_rows, ref.dim, memory_bytes=memory)
+    if before is not None and plan.num_cells > OUTGROWN * before.facts["num_cells"]:
+        before = None
+    work = _Build(campaign, ref, pieces, plan, version, before)
+    made = work.cells() if plan.num_cells else work.exact()
+    facts = {"backbone": ref.digest, "dim": ref.dim, "version": version}
+    covers = {"num_parts": len(pieces.parts), "pieces": _digest(pieces, len(pieces.parts))}
+    return Record(facts={**facts, **covers, **made.facts}, parts=made.parts)
 
 
 @dataclass(frozen=True)
 class _Build:
-    """Train on parts spread over the pool, add part by part, and write the index."""
+    """One build: what of, how, and which index it grows; None for a first one, or one that was outgrown."""
 
     campaign: Campaign
     ref: EncoderRef
     pieces: Pieces
+    plan: IndexPlan
+    version: int
+    before: Record | None
 
-    def __call__(self) -> Record:
-        factory = factory_of(self.pieces.num_rows)
-        index = faiss.index_factory(self.ref.dim, f"IDMap2,{factory}", faiss.METRIC_L2)
-        if not index.is_trained:
-            index.train(self._sample(factory))
-        for part in self.pieces.parts:
-            table = read_part(self.campaign.store, part)
-            index.add_with_ids(embeddings_of(table).astype(np.float32), table.column("row").to_numpy())
-        data = faiss.serialize_index(index).tobytes()
-        name = f"index/{self.ref.digest}/{uuid.uuid4().hex}.faiss"
-        self.campaign.store.write(name, data)
-        return Record(
-            facts={
-                "index": name,
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "factory": factory,
-                "num_rows": index.ntotal,
-                "dim": self.ref.dim,
-            }
-        )
+    def exact(self) -> Record:
+        """Build in one task."""
+        first = self.before.facts["num_parts"] if self.before is not None else 0
+        run = Run(0, self.pieces.parts[first:], self.pieces.spans[first:])
+        made = runtime.call(AddExact(self.campaign, self.ref, self.plan.factory, self.before), run)
+        facts = {"factory": self.plan.factory, "num_cells": 0, "nprobe": 0, "recall_at_10": 1.0}
+        return Record(facts={**made.facts, **facts, "trained": None, "trained_sha256": None}, parts=made.parts)
 
-    def _sample(self, factory: str) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        """Training vectors: whole parts, evenly spread over the pool, enough for every cell."""
-        cells = int(factory.removeprefix("IVF").split(",")[0]) if factory.startswith("IVF") else 1
-        each = self.pieces.num_rows / len(self.pieces.parts)
-        wanted = min(len(self.pieces.parts), 1 + int(cells * TRAIN_PER_CELL / each))
-        chosen = np.linspace(0, len(self.pieces.parts) - 1, wanted).round().astype(int)
-        tables = (read_part(self.campaign.store, self.pieces.parts[i]) for i in np.unique(chosen))
-        return np.concatenate([embeddings_of(table).astype(np.float32) for table in tables])
+    def cells(self) -> Record:
+        """Train, or take what was trained; add what is new, merge, and measure recall."""
+        campaign, ref, pieces, version = self.campaign, self.ref, self.pieces, self.version
+        facts = dict((self.before or self._trained()).facts)
+        trained = (facts["trained"], facts["trained_sha256"])
+        rows = max(RUN_ROWS, ROWS_PER_CELL_OF_RUN * facts["num_cells"])
+        first = self.before.facts["num_parts"] if self.before is not None else 0
+        new = list(runs(pieces, first=first, rows=rows))
+        with counting("index", total=sum(part.rows for run in new for part in run.parts)) as show:
+            added = 0
+            for count in runtime.map_tasks(Add(campaign, ref, trained, version, pieces.num_rows), new):
+                added += count
+                show(added, "")
+        merge = Merge(campaign, ref, trained, version, len(new), pieces.num_rows, self.before)
+        name = f"{folder_of(ref.digest)}/{run_prefix(version)}merged"
+        merged = campaign.records.once(name, lambda: runtime.call(merge))
+        [queries] = merged.parts["queries"]
+        truth = exact(campaign, queries, runs(pieces, rows=rows))
+        assert truth is not None, "an index of cells has parts"
+        facts |= merged.facts
+        measure = Measure(campaign, {**facts, "dim": ref.dim}, queries, truth)
+        facts["nprobe"], facts["recall_at_10"] = runtime.call(measure)
+        kept = ("trained", "trained_sha256", "factory", "num_cells", "nprobe", "recall_at_10", *merged.facts)
+        return Record(facts={name: facts[name] for name in kept}, parts=merged.parts)
+
+    def _trained(self) -> Record:
+        """The index that every run is added to, empty."""
+        train = Train(self.campaign, self.ref, self.plan, self.pieces.num_rows, self.pieces.spans[-1][1])
+        gpus = min(1.0, runtime.resources()["gpus"])
+        name = f"{folder_of(self.ref.digest)}/trained-{self.version:04d}"
+        return self.campaign.records.once(name, lambda: runtime.call(train, num_gpus=gpus))

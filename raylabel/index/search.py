@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from raylabel.campaign import Campaign
-from raylabel.errors import StorageError
-from raylabel.workspace import Record
-
-PROBES = 32
+from raylabel.workspace import Record, indexes
 
 
 def open_index(campaign: Campaign, record: Record) -> Any:
-    """Read an index whose bytes are those its record names; FAISS never sees others.
+    """Open an index whose bytes are those its record names, memory-mapped; FAISS never sees others.
 
     Raises:
-        StorageError: the file was changed or is gone.
+        StorageError: a file was changed or is gone.
     """
-    try:
-        data = campaign.store.read(record.facts["index"])
-    except FileNotFoundError:
-        raise StorageError(
-            f"{campaign.store.uri(record.facts['index'])}: a record names this file, but it is gone; "
-            "remove the index folder and run again"
-        ) from None
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != record.facts["sha256"]:
-        raise StorageError(
-            f"{campaign.store.uri(record.facts['index'])}: its sha256 is {digest[:12]}…, its record says "
-            f"{record.facts['sha256'][:12]}…; remove the index folder and run again"
-        )
-    index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
-    if record.facts["factory"].startswith("IVF"):
-        faiss.extract_index_ivf(index).nprobe = PROBES
-    return index
+    return indexes.open_index(campaign.store, record.facts)
 
 
 def search(index: Any, queries: NDArray[np.float32], *, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -51,6 +30,26 @@ def search(index: Any, queries: NDArray[np.float32], *, size: int) -> tuple[NDAr
 
     Returns:
         (Q, size) squared distances, ascending, and (Q, size) pool rows; row -1 where there are fewer items.
+
+    Raises:
+        ValueError: queries of another dimension, or not finite.
     """
-    distances, rows = index.search(np.ascontiguousarray(queries, dtype=np.float32), size)
+    distances, rows = index.search(checked_queries(index, queries, size=size), size)
     return distances, rows
+
+
+def checked_queries(index: Any, queries: NDArray[np.floating], *, size: int) -> NDArray[np.float32]:
+    """The queries as FAISS takes them, (Q, dim) float32 in C order.
+
+    Raises:
+        ValueError: another dimension than the index's, values that are not finite, or no neighbours asked for.
+    """
+    if queries.ndim != 2 or queries.shape[1] != index.d:
+        raise ValueError(f"queries: got shape {queries.shape}, expected (Q, {index.d}): the index's dimension")
+    if size < 1:
+        raise ValueError(f"size: got {size}, expected at least 1")
+    ready = np.ascontiguousarray(queries, dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(ready).all(axis=1))
+    if len(bad):
+        raise ValueError(f"queries: {len(bad)} of {len(ready)} hold NaN or infinity, the first at position {bad[0]}")
+    return ready

@@ -20,7 +20,7 @@ import ray
 from numpy.typing import NDArray
 
 from raylabel import schema
-from raylabel.campaign import Campaign, EncoderRef
+from raylabel.campaign import Campaign, EncoderRef, in_sample
 from raylabel.errors import RaylabelError
 from raylabel.inference.decoders import DeviceDecoder, IsolatedDecoder, LocalDecoder
 from raylabel.inference.decoding import DecodedBatch, Decoder, Failure, decode_shard
@@ -41,6 +41,7 @@ class Job:
     Args:
         campaign: whose pool.
         plan: without its list of shards.
+        num_rows: items of the pool; decides how many of their embeddings an index is trained on.
         ref: the backbone.
         in_tasks: decode tasks stream to the actor; otherwise it decodes itself.
         isolate: decode one image at a time in a process apart.
@@ -48,6 +49,7 @@ class Job:
 
     campaign: Campaign
     plan: Plan
+    num_rows: int
     ref: EncoderRef
     in_tasks: bool
     isolate: bool
@@ -126,6 +128,7 @@ class EmbedShards:
             )
         began = time.perf_counter()
         writer.flush(at_least=1)
+        writer.flush_sample()
         report.add(Work(write_s=time.perf_counter() - began))
         report.close()
         failed.sort(key=lambda failure: failure.row)
@@ -134,7 +137,7 @@ class EmbedShards:
     def _record(
         self, shard: Shard, writer: _PartWriter, failed: list[tuple[str | None, str, str]], num_failed: int
     ) -> Record:
-        parts = {"embeddings": writer.parts, "quarantine": []}
+        parts = {"embeddings": writer.parts, "sample": writer.sample, "quarantine": []}
         if failed:
             ids, codes, messages = zip(*failed, strict=True)
             where = {"shard": [shard.name] * len(failed), "stage": ["embed"] * len(failed)}
@@ -202,12 +205,14 @@ class _Reporter:
 
 
 class _PartWriter:
-    """Gathers the embeddings of a shard and writes them as few parts."""
+    """Gathers the embeddings of a shard and writes them as few parts, and a sample of them as one."""
 
     def __init__(self, job: Job) -> None:
-        self._store, self._ref = job.campaign.store, job.ref
+        self._job = job
         self.parts: list[Part] = []
         self.spans: list[list[int]] = []
+        self.sample: list[Part] = []
+        self._kept: list[pa.Table] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -233,15 +238,25 @@ class _PartWriter:
         """Write what was gathered, if it has so many bytes."""
         if self._bytes < at_least:
             return
-        columns = schema.embeddings(dim=self._ref.dim, backbone=self._ref.digest)
+        ref = self._job.ref
+        columns = schema.embeddings(dim=ref.dim, backbone=ref.digest)
         packed = pa.FixedSizeBinaryArray.from_buffers(
             columns.field("embedding").type, len(self._rows), [None, pa.py_buffer(np.concatenate(self._embeddings))]
         )
-        arrays = [pa.array(self._rows, pa.int64()), pa.array(self._ids, pa.string()), packed]
+        rows = np.array(self._rows, dtype=np.int64)
+        arrays = [pa.array(rows), pa.array(self._ids, pa.string()), packed]
         table = pa.Table.from_arrays(arrays, schema=columns)
-        self.parts.append(write_part(self._store, f"embeddings/{self._ref.digest}/part", table))
+        self.parts.append(write_part(self._job.campaign.store, f"embeddings/{ref.digest}/part", table))
         self.spans.append([self._rows[0], self._rows[-1]])
+        self._kept.append(table.filter(pa.array(in_sample(self._job.campaign, rows, num_rows=self._job.num_rows))))
         self._clear()
+
+    def flush_sample(self) -> None:
+        """Write the rows that an index is trained on, if the shard has any."""
+        table = pa.concat_tables(self._kept) if self._kept else None
+        if table is not None and table.num_rows:
+            name = f"embeddings/{self._job.ref.digest}/sample"
+            self.sample = [write_part(self._job.campaign.store, name, table)]
 
 
 def head_of(plan: Plan) -> Plan:

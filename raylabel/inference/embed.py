@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import ray
@@ -127,7 +127,7 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
         How fast it went: `start_s`, `seconds` and items a second by stage, as `Rates` names them.
     """
     crew = team(campaign, runtime.resources(), num_shards=len(todo))
-    job = Job(campaign, head_of(plan), ref, in_tasks=crew.decoders is not None, isolate=False)
+    job = Job(campaign, head_of(plan), plan.num_rows, ref, in_tasks=crew.decoders is not None, isolate=False)
     # On the driver's own node: any other may be lost while the pass goes on without it.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     meter = ray.remote(num_cpus=0, scheduling_strategy=here)(Meter).remote()
@@ -141,7 +141,7 @@ def _run_pipeline(campaign: Campaign, plan: Plan, ref: EncoderRef, todo: list[Sh
             names = ", ".join(shard.name for shard in lost[:3]) + (", ..." if len(lost) > 3 else "")
             shards = counted(len(lost), "shard")
             say(f"embed: {shards} lost their worker ({names}); again, each image decoded in a process apart")
-            careful = Job(campaign, job.plan, ref, in_tasks=False, isolate=True)
+            careful = replace(job, in_tasks=False, isolate=True)
             missing = _pass(careful, meter, crew, lost)
             assert not missing, "what the second pass loses, it raises"
     work, first = ray.get([meter.total.remote(), meter.first.remote()])

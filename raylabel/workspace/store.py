@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -118,6 +119,30 @@ class Store:
                 filesystem, path = open_filesystem(self.uri(name))
                 body = bytes(data)  # the S3 client takes no memoryview
                 _retried(lambda: filesystem.pipe_file(path, body))
+
+    def download(self, name: str, path: Path) -> None:
+        """Copy an object of any size into a file of this machine, which appears under its name bit by bit.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        filesystem, source = open_filesystem(self.uri(name))
+        with self._failing("read", name):
+            _retried(lambda: filesystem.get_file(source, str(path)))
+
+    def upload(self, path: Path, name: str) -> None:
+        """Move a file of any size from this machine into the workspace; the file is gone afterwards."""
+        with self._failing("write", name):
+            if self.is_local:
+                target = Path(self.uri(name))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(path, target)
+                with target.open("rb") as file:
+                    os.fsync(file.fileno())
+            else:
+                filesystem, target_path = open_filesystem(self.uri(name))
+                _retried(lambda: filesystem.put_file(str(path), target_path))
+                path.unlink()
 
     def create(self, name: str, data: bytes) -> bool:
         """Write an object only if there is none of that name.

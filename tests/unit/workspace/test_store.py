@@ -308,3 +308,15 @@ def test_a_local_write_survives_in_the_file_itself(tmp_path):
     store.write("f/b", b"2")
     assert sorted(os.listdir(tmp_path / "ws" / "f")) == ["a", "b"]
     assert Path(store.uri("f/a")).stat().st_nlink == 1, "the draft that was linked is gone"
+
+
+def test_files_go_up_and_down_whole(store, tmp_path):
+    data = bytes(range(256)) * 20_000
+    (tmp_path / "here").write_bytes(data)
+    store.upload(tmp_path / "here", "deep/er/there")
+    assert not (tmp_path / "here").exists()
+    assert store.read("deep/er/there") == data
+    store.download("deep/er/there", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == data
+    with pytest.raises(FileNotFoundError):
+        store.download("none", tmp_path / "none")
