@@ -26,6 +26,9 @@ SLACK = 1.2
 FIRST = float(np.finfo(np.float32).max)
 """Priority of a cell's first center where nothing in it is covered: above all squared distances."""
 
+OVERSAMPLE, CENTERS_PER_CELL = 15, 4
+"""Centers wanted for each pick, and for each cell, as far as candidates are not bounded otherwise."""
+
 
 class Search(NamedTuple):
     """What all cells have in common.
@@ -39,6 +42,11 @@ class Search(NamedTuple):
     limit: int
     barred: IndexArray
     covered: IndexArray
+
+
+def num_centers(size: int, *, num_cells: int, most: int) -> int:
+    """How many centers to want of all cells together for `size` picks, at most `most`."""
+    return min(most, max(OVERSAMPLE * size, CENTERS_PER_CELL * num_cells))
 
 
 def common_radius(cells: Cells, search: Search) -> float:
@@ -80,7 +88,8 @@ def centers(cells: Cells, which: Iterable[int], search: Search, *, radius: float
     Returns:
         At most `search.limit` rows; the priority of each is its squared distance to what was picked or covered before
         it in its cell. `merge` those of all cells: what stays has, up to ties, a common radius in all of them, that
-        of the priority it ends with. A cell keeps its first center as long as there are no more cells than the limit.
+        of the priority it ends with. Where nothing in a cell is covered, its first center comes before all others, or,
+        with more cells than the limit, has the priority of the distance that it leaves.
 
     Cost: O(n * c * D) time in the n rows and c centers of each cell; the memory of the largest cell.
     """
@@ -119,7 +128,7 @@ def _greedy(cells: Cells, cell: int, search: Search, *, radius: float, most: int
         # Nothing to be far from: the row nearest to the cell's mean leaves the least to the others.
         mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         _pick(int(np.argmin(squared_distances(mean, vectors))), nearest, vectors, picked)
-        far.append(FIRST)
+        far.append(FIRST if len(cells) <= search.limit else max(float(nearest.max()), 0.0))
     # Picked rows are below every distance, so that copies still yield each of them once.
     while len(picked) < min(most, len(rows)) and nearest[place := int(np.argmax(nearest))] > radius:
         far.append(float(nearest[place]))
