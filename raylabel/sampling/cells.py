@@ -24,9 +24,11 @@ class Cells:
 
     Args:
         index: the faiss.IndexIVF; its lists may be mapped from a file.
+        owner: the index that it is a part of, or itself: FAISS frees what nobody holds.
     """
 
     index: Any
+    owner: Any
 
     def __len__(self) -> int:
         """How many cells there are, empty ones included."""
@@ -85,7 +87,7 @@ def cells_of(index: Any) -> Cells | None:
         return None
     if isinstance(faiss.downcast_index(index), faiss.IndexIDMap | faiss.IndexIDMap2):
         raise ValueError("index: its ids lie in a map beside the cells, expected inverted lists that hold pool rows")
-    return Cells(found)
+    return Cells(found, owner=index)
 
 
 def quotas(sizes: IndexArray, limit: int) -> IndexArray:
@@ -108,8 +110,9 @@ def quotas(sizes: IndexArray, limit: int) -> IndexArray:
     Source: the method of Hamilton, in whole numbers.
     """
     check_array("sizes", sizes, shape=("cells",), dtypes=INT64)
-    if limit < 0 or int(sizes.min(initial=0)) < 0:
-        raise ValueError(f"got a limit of {limit} and a smallest size of {sizes.min(initial=0)}, expected at least 0")
+    for name, lowest in (("limit", limit), ("sizes", int(sizes.min(initial=0)))):
+        if lowest < 0:
+            raise ValueError(f"{name}: got {lowest}, expected at least 0")
     if int(sizes.sum()) <= limit:
         return sizes.copy()
     filled = sizes > 0

@@ -123,9 +123,7 @@ class Highest:
         check_array("priority", priority, shape=(len(rows),), dtypes=("float32", "float64"))
         bins = _bins(priority, threshold.span)
         inside = bins == threshold.place
-        return cls(
-            rows[bins > threshold.place], TopItems.of(rows[inside], priority[inside], limit=threshold.within)
-        )
+        return cls(rows[bins > threshold.place], TopItems.of(rows[inside], priority[inside], limit=threshold.within))
 
     def merge(self, other: Highest) -> Highest:
         """Put two parts of a pool together that share no row; O(n) time."""
