@@ -52,7 +52,7 @@ def blobs(count: int, dim: int, *, seed: int = 0) -> Array:
 def index_of(pool: Array) -> Any:
     """The cells that a pool of this size gets, with float16 in them."""
     cells = 2 ** round(np.log2(min(4 * len(pool) ** 0.5, len(pool) / 240)))
-    index = faiss.index_factory(pool.shape[1], f"IVF{cells},SQfp16", faiss.METRIC_L2)
+    index: Any = faiss.index_factory(pool.shape[1], f"IVF{cells},SQfp16", faiss.METRIC_L2)
     index.by_residual = False
     index.train(pool[: 64 * cells])
     index.add_with_ids(pool, np.arange(len(pool)))
@@ -129,7 +129,7 @@ def peers(outcome: Outcome, place: Path, *, size: int) -> None:
     if importlib.util.find_spec("skactiveml") is None:
         outcome.notes.append("scikit-activeml is not installed: left out")
     else:
-        from skactiveml.pool import CoreSet
+        from skactiveml.pool import CoreSet  # type: ignore[import-untyped]
 
         seconds, _ = timed(lambda: CoreSet(random_state=0).query(pool, np.full(PEER_ROWS, np.nan), batch_size=size))
         outcome.rows.append((name, "scikit-activeml, CoreSet", f"{seconds:.2f}", f"{ours / seconds:.3f}", ""))

@@ -12,7 +12,7 @@ import pickle
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,8 @@ def generate(campaign: Campaign, count: int) -> None:
     pieces: dict[str, list[Part]] = {"embeddings": [], "predictions": []}
     spans = []
     for rows, inside, vectors, margin in _blocks(count, centres):
-        index.add_core(len(rows), *(faiss.swig_ptr(array) for array in (vectors.astype(np.float32), rows, inside)))
+        given = vectors.astype(np.float32)  # held until FAISS has read it: a pointer keeps nothing alive
+        index.add_core(len(rows), *(faiss.swig_ptr(array) for array in (given, rows, inside)))
         for name, table in _tables(rows, vectors, margin).items():
             pieces[name].append(write_part(campaign.store, f"{name}/part", table))
         spans.append((int(rows[0]), int(rows[-1])))
@@ -145,11 +146,18 @@ def choose(campaign: Campaign, strategy: str) -> dict[str, float]:
     }
 
 
+def _map_here(function: Callable[[Any], Any], items: Iterable[Any], *, num_cpus: float = 1.0) -> Iterator[Any]:
+    return map(function, items)
+
+
+def _call_here(function: Callable[..., Any], *args: object) -> Any:
+    return function(*args)
+
+
 def main() -> None:
     """`generate PLACE COUNT`, or `choose PLACE STRATEGY`; closes with a line of JSON."""
     # Without Ray: the same tasks, one after another.
-    runtime.map_tasks = lambda function, items, num_cpus=1.0: map(function, items)
-    runtime.call = lambda function, *args: function(*args)
+    vars(runtime).update(map_tasks=_map_here, call=_call_here)
     what, place, argument = sys.argv[1:]
     campaign = campaign_in(Path(place))
     if what == "generate":
