@@ -1,4 +1,4 @@
-"""Draw the saved figures of benchmarks: throughput beside peers and limits, and decoders beside a bare loop.
+"""Draw the saved figures of benchmarks: throughput beside peers and limits, decoders, and selection's cost against N.
 
 `python benchmarks/plot.py` takes the newest of benchmarks/results/*.json by the date in its name and writes SVGs into
 docs/. The same figures give the same file, byte for byte.
@@ -22,7 +22,7 @@ matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "raylabel", 
 from matplotlib import pyplot  # noqa: E402
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-THROUGHPUT, DECODE = ("engine", "label"), "decode"
+THROUGHPUT, DECODE, SELECTION = ("engine", "label"), "decode", "selection"
 OURS, PEER, LIMIT = "#1b6ca8", "#b8c4ce", "#c0392b"
 BAR_IN, PANEL_IN, WIDTH_IN = 0.26, 0.75, 6.4
 
@@ -94,6 +94,26 @@ def draw_decode(result: Result, target: Path) -> None:
     _write(figure, target)
 
 
+def draw_selection(result: Result, target: Path) -> None:
+    """Two panels: seconds and peak memory of each strategy against the number of embeddings, both axes in powers."""
+    curves: dict[str, dict[str, dict[int, float]]] = {"seconds": {}, "peak_mb": {}}
+    for name, value in result["peers"].items():
+        strategy, _, rest = name.partition(": ")
+        count, _, what = rest.partition(": ")
+        if what in curves:
+            curves[what].setdefault(strategy, {})[int(count)] = value
+    figure, axes = pyplot.subplots(1, 2, figsize=(WIDTH_IN, 3.0), layout="constrained")
+    for axis, (what, said) in zip(axes, (("seconds", "seconds"), ("peak_mb", "peak memory, MB")), strict=True):
+        for strategy, values in curves[what].items():
+            axis.loglog(list(values), list(values.values()), marker="o", markersize=3, linewidth=1.2, label=strategy)
+        axis.set_title(said, loc="left", fontsize=9)
+        axis.set_xlabel("embeddings")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False)
+    figure.suptitle(result["hardware"], fontsize=9)
+    _write(figure, target)
+
+
 def _panels(bars: Sequence[int]) -> tuple[Any, Any]:
     """Panels below each other, as high as their bars want."""
     height = sum(BAR_IN * count + PANEL_IN for count in bars)
@@ -135,14 +155,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=DOCS, help="folder for the SVGs")
     options = parser.parse_args(argv)
     contests = [found for name in THROUGHPUT if (found := newest(options.results, name))]
-    decoders = newest(options.results, DECODE)
-    if not contests and not decoders:
-        names = ", ".join((*THROUGHPUT, DECODE))
+    decoders, selection = newest(options.results, DECODE), newest(options.results, SELECTION)
+    if not contests and not decoders and not selection:
+        names = ", ".join((*THROUGHPUT, DECODE, SELECTION))
         raise SystemExit(f"{options.results}: holds no figures of {names}; run one of those benchmarks with --save")
     if contests:
         draw_throughput(contests, options.out / "throughput.svg")
     if decoders:
         draw_decode(decoders, options.out / "decode.svg")
+    if selection:
+        draw_selection(selection, options.out / "selection.svg")
 
 
 if __name__ == "__main__":

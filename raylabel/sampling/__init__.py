@@ -4,15 +4,18 @@ Pure: NumPy, SciPy and FAISS in, arrays out; no Ray, no torch, no storage, no co
 """
 
 from raylabel.sampling.arrays import Candidates, Labeled, Picks
-from raylabel.sampling.narrow import TopItems, random_priority
+from raylabel.sampling.narrow import Highest, Histogram, Threshold, TopItems, random_priority
 from raylabel.sampling.registry import STRATEGIES, Strategy, select
 
 __all__ = [
     "STRATEGIES",
     "Candidates",
+    "Highest",
+    "Histogram",
     "Labeled",
     "Picks",
     "Strategy",
+    "Threshold",
     "TopItems",
     "random_priority",
     "select",

@@ -8,16 +8,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from raylabel.sampling.arrays import FloatArray, IndexArray
 from raylabel.sampling.checks import FLOAT32, check_array, check_size
+from raylabel.sampling.clusters import k_means
 from raylabel.sampling.distances import condensed_distances
 
-# The paper's k_m = 10 k_t; and a bound, as clustering takes time and memory that grow with its square.
 UNCERTAIN_PER_PICK = 10
-MAX_UNCERTAIN = 8000
+"""The paper's k_m = 10 k_t."""
+
+MAX_EXACT = 8000
+"""Candidates that are clustered all together; time and memory of that grow with its square."""
+
+CELL_ROWS, MAX_CELL = 500, 2000
+"""Above, they are clustered cell by cell: members of a cell on average, and at most."""
 
 
 class ClusterPicks(NamedTuple):
@@ -50,8 +55,10 @@ def cluster_margin(
         It clusters the whole pool once and looks the k_m up in those clusters; here the k_m alone are
         clustered, each round anew, so a cluster's size counts uncertain candidates only. Exact average
         linkage over a pool of millions is out of reach, and a round's embeddings may be new ones.
-        k_m is 10 * size as in the paper, but at most `MAX_UNCERTAIN` and N, and at least `size`; from
-        `size` = `MAX_UNCERTAIN` on it is therefore the `size` smallest margins, clustered or not.
+        k_m is 10 * size as in the paper, or N where that is less.
+        Above `MAX_EXACT` of them, k-means first cuts them into cells of some `CELL_ROWS`, a cell of more
+        than `MAX_CELL` by position. Average linkage then runs in each cell, and all trees are cut at one
+        distance. Clusters are those of exact linkage as long as none would reach beyond its cell.
         The paper leaves the distance threshold to the user. Here, unless given, it is the smallest that
         leaves at most `size` clusters: it needs no scale, so it fits every backbone; where no distances
         tie it leaves exactly `size`, each pick from a cluster of its own; and copies of one image never
@@ -61,7 +68,7 @@ def cluster_margin(
         embeddings: (N, D) float32.
         margin_scores: (N,) float32 as `uncertainty.margin` gives them: higher = smaller margin.
         size: how many to pick, at most N.
-        rng: draws the member at each visit, one integer per pick.
+        rng: draws the seed of the cells where there are any, then the member at each visit: one integer each.
         threshold: average distance up to which clusters are merged, the paper's epsilon, at least 0; None
             for the rule above.
 
@@ -73,7 +80,8 @@ def cluster_margin(
         ValueError: `size` is below 1 or exceeds N, lengths differ, a value is not finite, or `threshold`
             is negative.
 
-    Cost: O(k_m² * D) time and about 8 * k_m² bytes of memory (0.5 GB at 8,000); O(N log N) to find the k_m.
+    Cost: O(N log N) to find the k_m. Up to `MAX_EXACT` of them O(k_m² * D) time and about 8 * k_m² bytes of
+        memory (0.5 GB at 8,000); above, O(k_m * (k_m / CELL_ROWS + MAX_CELL) * D) time and O(k_m * D) memory.
     Source: Citovsky et al. 2021, arXiv 2107.14263, Algorithms 1 and 2.
     """
     check_array("embeddings", embeddings, shape=("N", "D"), dtypes=FLOAT32)
@@ -81,10 +89,10 @@ def cluster_margin(
     check_size(size, available=len(embeddings))
     if threshold is not None and not threshold >= 0:
         raise ValueError(f"threshold: got {threshold}, expected at least 0")
-    num_uncertain = max(size, min(len(embeddings), UNCERTAIN_PER_PICK * size, MAX_UNCERTAIN))
     # Ascending positions, so that the lowest member of a cluster is its first.
-    uncertain = np.sort(np.argsort(-margin_scores, kind="stable")[:num_uncertain]).astype(np.int64)
-    labels = _cluster(embeddings[uncertain], max_clusters=size, threshold=threshold)
+    uncertain = np.sort(np.argsort(-margin_scores, kind="stable")[: UNCERTAIN_PER_PICK * size]).astype(np.int64)
+    cells = _cells(embeddings[uncertain], rng=rng)
+    labels = _cluster(embeddings[uncertain], cells, max_clusters=size, threshold=threshold)
     by_label = np.argsort(labels, kind="stable")
     ends = np.flatnonzero(np.diff(labels[by_label])) + 1
     clusters = [members.tolist() for members in np.split(uncertain[by_label], ends)]
@@ -92,15 +100,33 @@ def cluster_margin(
     return _round_robin(clusters, size=size, rng=rng)
 
 
-def _cluster(embeddings: FloatArray, *, max_clusters: int, threshold: float | None) -> NDArray[np.int32] | IndexArray:
-    """Label each of (n, D) embeddings with its cluster, by average-linkage HAC (Algorithm 1)."""
-    num_items = len(embeddings)
-    if num_items == 1 or (threshold is None and num_items <= max_clusters):
-        return np.arange(num_items)
-    tree = linkage(condensed_distances(np.ascontiguousarray(embeddings)), method="average")
-    # n - c merges leave c clusters, and the tree lists its merges by ascending distance.
-    cut = tree[num_items - max_clusters - 1, 2] if threshold is None else threshold
-    labels: NDArray[np.int32] = fcluster(tree, cut, criterion="distance")
+def _cells(embeddings: FloatArray, *, rng: np.random.Generator) -> list[IndexArray]:
+    """Cut (n, D) embeddings into cells that can be clustered: ascending positions of each; one cell if it is small."""
+    if len(embeddings) <= MAX_EXACT:
+        return [np.arange(len(embeddings))]
+    labels = k_means(embeddings, -(-len(embeddings) // CELL_ROWS), rng=rng).labels
+    order = np.argsort(labels, kind="stable")
+    cells = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+    return [cell[start : start + MAX_CELL] for cell in cells for start in range(0, len(cell), MAX_CELL)]
+
+
+def _cluster(
+    embeddings: FloatArray, cells: list[IndexArray], *, max_clusters: int, threshold: float | None
+) -> IndexArray:
+    """Label each of (n, D) embeddings with its cluster, by average-linkage HAC in each cell (Algorithm 1)."""
+    labels = np.arange(len(embeddings))
+    if threshold is None and len(embeddings) <= max_clusters:
+        return labels
+    several = [cell for cell in cells if len(cell) > 1]
+    trees = [linkage(condensed_distances(np.ascontiguousarray(embeddings[cell])), method="average") for cell in several]
+    if threshold is None and trees:
+        # n - c merges leave c clusters, and a cut undoes none that is nearer than the last of them.
+        heights = np.sort(np.concatenate([tree[:, 2] for tree in trees]))
+        threshold = heights[min(len(embeddings) - max_clusters, len(heights)) - 1]
+    for cell, tree in zip(several, trees, strict=True):
+        # A cluster goes by the position of one of its members, so that no two cells share a label.
+        of_cell = fcluster(tree, threshold, criterion="distance")
+        labels[cell] = cell[np.unique(of_cell, return_index=True)[1]][of_cell - 1]
     return labels
 
 

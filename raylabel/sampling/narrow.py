@@ -1,12 +1,14 @@
-"""Bound the candidates of a pool of any size: the items of highest priority, folded batch by batch.
+"""Bound the candidates of a pool of any size: the rows of highest priority, by statistics folded batch by batch.
 
-`TopItems` is a mergeable statistic: whatever the split of the pool into shards and the order in which workers
-finish, the same rows are kept. Knows rows and numbers; knows nothing of strategies, shards or Ray.
+Two passes, neither of which sorts the pool: a `Histogram` of the priority tells the `Threshold`, then `Highest` keeps
+what lies above it. Whatever the split of the pool into shards and the order in which workers finish, the same rows
+are kept. Knows rows and numbers; knows nothing of strategies, shards or Ray.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,139 @@ from numpy.typing import NDArray
 from raylabel.sampling.arrays import IndexArray
 from raylabel.sampling.checks import INT64, check_array
 
+BINS = 4096
+"""Of a histogram: 32 KiB, and of ten million rows some thousands to a bin."""
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
+
+
+class Threshold(NamedTuple):
+    """Where the rows that are kept begin.
+
+    Args:
+        place: the bin of the threshold: rows of the bins above are kept, rows of the bins below are not.
+        within: how many rows of that bin itself fit, at least 1.
+        span: lowest and highest priority of the bins.
+    """
+
+    place: int
+    within: int
+    span: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How many rows of the pool have a priority in each of `BINS` equal bins.
+
+    Priorities outside the span count in the first or the last bin. `merge` is associative and commutative.
+
+    Args:
+        counts: (BINS,) int64.
+        span: lowest and highest priority of the bins, the same in all parts.
+    """
+
+    counts: IndexArray
+    span: tuple[float, float]
+
+    @classmethod
+    def of(cls, priority: NDArray[np.floating], *, span: tuple[float, float]) -> Histogram:
+        """Count one batch.
+
+        Args:
+            priority: (n,) float32 or float64.
+            span: lowest and highest priority, (low, high) with low < high.
+
+        Raises:
+            ValueError: a priority is not finite, or the span is empty.
+
+        Cost: O(n + BINS) time.
+        """
+        check_array("priority", priority, shape=("n",), dtypes=("float32", "float64"))
+        return cls(np.bincount(_bins(priority, span), minlength=BINS).astype(np.int64), span)
+
+    def merge(self, other: Histogram) -> Histogram:
+        """Add up two parts of a pool.
+
+        Raises:
+            ValueError: the spans differ.
+        """
+        if self.span != other.span:
+            raise ValueError(f"span: got {self.span} and {other.span}, expected the same in both parts")
+        return Histogram(self.counts + other.counts, self.span)
+
+    def finish(self, limit: int) -> Threshold:
+        """Tell above what to keep, so that `limit` rows are kept, or all where there are fewer.
+
+        Raises:
+            ValueError: `limit` is below 1.
+        """
+        if limit < 1:
+            raise ValueError(f"limit: got {limit}, expected at least 1")
+        # Rows in this bin or above; it never ascends from bin to bin.
+        reached = np.cumsum(self.counts[::-1])[::-1]
+        place = max(int(np.searchsorted(-reached, -limit, side="right")) - 1, 0)
+        return Threshold(place, limit - int(reached[place] - self.counts[place]), self.span)
+
+
+@dataclass(frozen=True, eq=False)
+class Highest:
+    """The rows above a threshold, and as many of its own bin as fit: those of highest priority, ties by lowest row.
+
+    `merge` is associative and commutative, and `of` an empty batch changes nothing.
+
+    Args:
+        above: (n,) int64 rows of the pool in bins above the threshold's, in any order.
+        within: the best rows of the threshold's bin.
+    """
+
+    above: IndexArray
+    within: TopItems
+
+    @classmethod
+    def of(cls, rows: IndexArray, priority: NDArray[np.floating], *, threshold: Threshold) -> Highest:
+        """Take from one batch.
+
+        Args:
+            rows: (n,) int64 rows of the pool, in any order, without repeats.
+            priority: (n,) float32 or float64, the ones that were counted.
+            threshold: from the histogram of the whole pool.
+
+        Raises:
+            ValueError: lengths differ, or a priority is not finite.
+
+        Cost: O(n) time, and a sort of what lies in the threshold's bin.
+        """
+        check_array("rows", rows, shape=("n",), dtypes=INT64)
+        check_array("priority", priority, shape=(len(rows),), dtypes=("float32", "float64"))
+        bins = _bins(priority, threshold.span)
+        inside = bins == threshold.place
+        return cls(rows[bins > threshold.place], TopItems.of(rows[inside], priority[inside], limit=threshold.within))
+
+    def merge(self, other: Highest) -> Highest:
+        """Put two parts of a pool together that share no row; O(n) time."""
+        return Highest(np.concatenate([self.above, other.above]), self.within.merge(other.within))
+
+    def finish(self) -> IndexArray:
+        """Give the rows kept, (n,) int64, ascending.
+
+        Raises:
+            ValueError: a row is there twice, as when a batch is folded twice.
+        """
+        rows = np.sort(np.concatenate([self.above, self.within.rows]))
+        twice = rows[1:][rows[1:] == rows[:-1]]
+        if len(twice):
+            raise ValueError(f"rows: got row {twice[0]} more than once, expected parts that share no row")
+        return rows
+
+
+def _bins(priority: NDArray[np.floating], span: tuple[float, float]) -> NDArray[np.intp]:
+    """The bin of each priority: never lower for a higher one, as each step of the arithmetic keeps the order."""
+    low, high = span
+    if not low < high:
+        raise ValueError(f"span: got {span}, expected a lower end below the upper one")
+    scaled = (priority.astype(np.float64) - low) * (BINS / (high - low))
+    return np.clip(scaled, 0, BINS - 1).astype(np.intp)
 
 
 @dataclass(frozen=True, eq=False)

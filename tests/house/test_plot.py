@@ -74,6 +74,30 @@ def test_decoding_shows_ratios_to_the_bare_loop(plot, tmp_path):
     assert {"1.00", "1.57", "0.75"} <= shown, "300 of 400, and raylabel's ratio as it was measured, not 640 of 400"
 
 
+SELECTION = {
+    "benchmark": "selection",
+    "hardware": "2 cores, a processor",
+    "ratios": {},
+    "limits": {},
+    "peers": {
+        "apricot": 3.0,
+        "k_center: 100000: seconds": 2.0,
+        "k_center: 1000000: seconds": 9.0,
+        "k_center: 100000: peak_mb": 400.0,
+        "k_center: 1000000: peak_mb": 500.0,
+    },
+}
+
+
+def test_selection_shows_a_curve_a_strategy(plot, tmp_path):
+    saved(tmp_path / "results", SELECTION, "selection_2cores_2026-01-02.json")
+    found = drawn(plot, tmp_path / "results", tmp_path / "docs")
+    assert found.keys() == {"selection.svg"}
+    shown = texts(found["selection.svg"])
+    assert {"k_center", "seconds", "peak memory, MB", "embeddings", "2 cores, a processor"} <= shown
+    assert "apricot" not in shown
+
+
 def test_the_newest_date_counts_whatever_the_cores(plot, tmp_path):
     saved(tmp_path / "results", {**ENGINE, "limits": {"no-op model": 3000.0}}, "engine_8cores_2026-02-01.json")
     saved(tmp_path / "results", ENGINE, "engine_16cores_2026-01-31.json")
@@ -90,7 +114,7 @@ def test_the_same_figures_give_the_same_file(plot, tmp_path):
 
 
 def test_nothing_saved_and_broken_files_are_told(plot, tmp_path):
-    with pytest.raises(SystemExit, match=r"holds no figures of engine, label, decode; run one of those .* --save"):
+    with pytest.raises(SystemExit, match=r"holds no figures of engine, label, decode, selection; run .* --save"):
         plot.main(["--results", str(tmp_path), "--out", str(tmp_path / "docs")])
     saved(tmp_path, {"benchmark": "engine"}, "engine_2cores_2026-01-02.json")
     with pytest.raises(SystemExit, match=r"engine_2cores_2026-01-02.json: not the closing line of a benchmark"):

@@ -126,16 +126,78 @@ def test_equal_clusters_are_taken_by_lowest_member():
     assert [places[position] for position in picks.positions] == [40, 20, 0]
 
 
-def test_bound_keeps_the_smallest_margins(monkeypatch):
-    monkeypatch.setattr(module, "MAX_UNCERTAIN", 5)
+def small_cells(monkeypatch, *, exact=20, cell=10, most=100):
+    for name, value in (("MAX_EXACT", exact), ("CELL_ROWS", cell), ("MAX_CELL", most)):
+        monkeypatch.setattr(module, name, value)
+
+
+def test_ten_times_the_size_at_any_size(monkeypatch):
+    small_cells(monkeypatch, exact=5)
     points, _ = blobs(1, 60)
     scores = np.arange(60, dtype=np.float32) / 60
-    for seed in range(20):
-        picks = cluster_margin(points, scores, size=3, rng=np.random.default_rng(seed))
-        assert min(picks.positions) >= 55
-    # Above the bound the floor is `size`: exactly the smallest margins.
-    picks = cluster_margin(points, scores, size=7, rng=np.random.default_rng(0))
-    assert picks.positions.tolist() == [53, 54, 55, 56, 57, 58, 59]
+    picked = [
+        int(position)
+        for seed in range(40)
+        for position in cluster_margin(points, scores, size=3, rng=np.random.default_rng(seed)).positions
+    ]
+    assert min(picked) >= 30
+    assert len(set(picked)) > 20
+
+
+def reference_in_cells(points, cells, size, rng):
+    """Average linkage in each cell, cut where `size` clusters are left of all; then Algorithm 2."""
+    heights = []
+    for cell in cells:
+        average_linkage(points[cell], lambda _, distance: heights.append(distance))
+    for cut in sorted(heights):
+        groups = [
+            [int(cell[i]) for i in group]
+            for cell in cells
+            for group in average_linkage(points[cell], lambda _, distance, cut=cut: distance > cut + 1e-9)
+        ]
+        if len(groups) <= size:
+            break
+    clusters = sorted((sorted(group) for group in groups), key=lambda c: (len(c), c[0]))
+    left, picks = [list(cluster) for cluster in clusters], []
+    while len(picks) < size:
+        for members in left:
+            if members and len(picks) < size:
+                picks.append(members.pop(int(rng.integers(len(members)))))
+    return picks, clusters
+
+
+@pytest.mark.parametrize(("seed", "size"), [(0, 7), (1, 12), (2, 25)])
+def test_above_the_bound_each_cell_is_linked_by_itself(monkeypatch, seed, size):
+    small_cells(monkeypatch)
+    points, scores = blobs(seed, 60)
+    got = cluster_margin(points, scores, size=size, rng=np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    cells = module._cells(points, rng=rng)
+    assert len(cells) > 3
+    assert sorted(np.concatenate(cells).tolist()) == list(range(60))
+    picks, clusters = reference_in_cells(points, cells, size, rng)
+    assert len(clusters) == size
+    assert got.positions.tolist() == picks
+
+
+def test_cells_that_lie_apart_change_no_cluster(monkeypatch):
+    """Six tight groups far from each other: their clusters are those of exact linkage."""
+    rng = np.random.default_rng(0)
+    places = np.repeat(np.arange(6) * 100.0, 10) + rng.random(60)
+    whole = cluster_margin(line(*places), np.ones(60, np.float32), size=6, rng=np.random.default_rng(0))
+    small_cells(monkeypatch)
+    celled = cluster_margin(line(*places), np.ones(60, np.float32), size=6, rng=np.random.default_rng(0))
+    assert celled.cluster_sizes.tolist() == whole.cluster_sizes.tolist() == [10] * 6
+    assert sorted(celled.positions // 10) == [0, 1, 2, 3, 4, 5]
+
+
+def test_copies_fill_more_than_a_cell(monkeypatch):
+    small_cells(monkeypatch, most=8)
+    points, scores = np.zeros((50, 3), np.float32), np.ones(50, np.float32)
+    picks = cluster_margin(points, scores, size=5, rng=np.random.default_rng(0))
+    # Runs of 8 by position, and the two that are left.
+    assert picks.cluster_sizes.tolist() == [2, 8, 8, 8, 8]
+    assert [int(position) // 8 for position in picks.positions] == [6, 0, 1, 2, 3]
 
 
 def test_one_candidate():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raylabel.sampling.narrow import TopItems, random_priority
+from raylabel.sampling.narrow import BINS, Highest, Histogram, Threshold, TopItems, random_priority
 
 
 def rows_of(*values):
@@ -102,6 +102,84 @@ def test_merge_refuses_other_limits_and_shared_rows():
         top.merge(TopItems.of(rows_of(7), np.array([0.5]), limit=3))
     with pytest.raises(ValueError, match="rows: got row 1 in both parts, expected parts that share no row"):
         top.merge(TopItems.of(rows_of(5, 1), np.array([0.5, 0.4]), limit=2))
+
+
+UNIT = (0.0, 1.0)
+# Ends, ties, values beyond the span, and neighbours across the border between two bins.
+VALUES = [-0.5, 0.0, 0.1, np.nextafter(0.5, 0.0), 0.5, 0.5 + 0.4 / BINS, 0.9, 1.0, 3.0]
+
+
+def test_histogram_by_hand():
+    width = 1 / BINS
+    found = Histogram.of(np.array([0.0, 0.4 * width, 1.5 * width, 1.0, -7.0, 2.0]), span=UNIT)
+    assert {i: int(n) for i, n in enumerate(found.counts) if n} == {0: 3, 1: 1, BINS - 1: 2}
+    # The two best are those of the last bin; a third comes from bin 1; from the fourth on, from bin 0.
+    assert [found.finish(limit) for limit in (1, 2, 3, 4, 6)] == [
+        Threshold(BINS - 1, 1, UNIT),
+        Threshold(BINS - 1, 2, UNIT),
+        Threshold(1, 1, UNIT),
+        Threshold(0, 1, UNIT),
+        Threshold(0, 3, UNIT),
+    ]
+    assert found.finish(100) == Threshold(0, 97, UNIT)
+
+
+def test_of_the_bin_of_the_threshold_the_highest_fit_and_ties_by_lowest_row():
+    threshold = Threshold(BINS // 2, 2, UNIT)
+    priority = np.array([0.9, 0.5, 0.5, 0.5 + 0.5 / BINS, 0.1, 0.5])
+    found = Highest.of(rows_of(1, 9, 4, 7, 2, 3), priority, threshold=threshold)
+    assert found.above.tolist() == [1]
+    assert found.finish().tolist() == [1, 3, 7]
+
+
+@given(
+    priorities=st.lists(st.sampled_from(VALUES), max_size=40),
+    limit=st.integers(1, 12),
+    shards=st.integers(1, 6),
+    seed=st.integers(0, 999),
+)
+def test_two_passes_keep_what_a_sort_of_the_pool_would(priorities, limit, shards, seed):
+    rng = np.random.default_rng(seed)
+    priority = np.array(priorities, np.float64)
+    rows = rng.permutation(1000)[: len(priority)].astype(np.int64)
+    shard = rng.integers(shards, size=len(priority))
+
+    def folded(parts):
+        while len(parts) > 1:
+            one, two = (parts.pop(int(rng.integers(len(parts)))) for _ in range(2))
+            parts.append(one.merge(two))
+        return parts[0]
+
+    threshold = folded([Histogram.of(priority[shard == s], span=UNIT) for s in range(shards)]).finish(limit)
+    found = folded([Highest.of(rows[shard == s], priority[shard == s], threshold=threshold) for s in range(shards)])
+    best = sorted(zip(priorities, rows.tolist(), strict=True), key=lambda item: (-item[0], item[1]))[:limit]
+    assert found.finish().tolist() == sorted(row for _, row in best)
+    assert len(found.above) + threshold.within <= limit
+
+
+@given(priorities=st.lists(st.floats(-2, 2), min_size=1, max_size=60), limit=st.integers(1, 20))
+def test_two_passes_agree_with_top_items_on_any_number(priorities, limit):
+    priority, rows = np.array(priorities), np.arange(len(priorities), dtype=np.int64)
+    threshold = Histogram.of(priority, span=UNIT).finish(limit)
+    found = Highest.of(rows, priority, threshold=threshold).finish()
+    assert found.tolist() == TopItems.of(rows, priority, limit=limit).finish().tolist()
+
+
+def test_histogram_and_highest_refuse():
+    with pytest.raises(ValueError, match=r"priority: got nan at \[0\], expected finite values"):
+        Histogram.of(np.array([np.nan]), span=UNIT)
+    with pytest.raises(ValueError, match=r"span: got \(1.0, 1.0\), expected a lower end below the upper one"):
+        Histogram.of(np.array([0.5]), span=(1.0, 1.0))
+    one = Histogram.of(np.array([0.5]), span=UNIT)
+    with pytest.raises(ValueError, match=r"span: got \(0.0, 1.0\) and \(0.0, 2.0\), expected the same in both parts"):
+        one.merge(Histogram.of(np.array([0.5]), span=(0.0, 2.0)))
+    with pytest.raises(ValueError, match="limit: got 0, expected at least 1"):
+        one.finish(0)
+    with pytest.raises(ValueError, match=r"priority: got shape \(2,\), expected \(1,\)"):
+        Highest.of(rows_of(3), np.array([0.5, 0.4]), threshold=one.finish(1))
+    twice = Highest.of(rows_of(3), np.array([0.9]), threshold=Threshold(5, 1, UNIT))
+    with pytest.raises(ValueError, match="rows: got row 3 more than once, expected parts that share no row"):
+        twice.merge(twice).finish()
 
 
 WORD = (1 << 64) - 1

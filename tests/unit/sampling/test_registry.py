@@ -78,9 +78,12 @@ def test_public_names():
     assert sampling.__all__ == [
         "STRATEGIES",
         "Candidates",
+        "Highest",
+        "Histogram",
         "Labeled",
         "Picks",
         "Strategy",
+        "Threshold",
         "TopItems",
         "random_priority",
         "select",
