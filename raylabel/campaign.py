@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raylabel.config import Config
-from raylabel.errors import ConfigError, FingerprintError, UnknownName
+from raylabel.errors import ConfigError, FingerprintError
 from raylabel.profile import Profile, kept, resolve_profile
 from raylabel.workspace import Part, Record, Records, Store
 
@@ -240,15 +240,14 @@ def find_campaign(config: Config) -> Campaign:
 
 def check_strategies(config: Config) -> None:
     """Refuse strategies that do not exist, and a cold start that wants a model."""
-    from raylabel.sampling import STRATEGIES  # as with acceptance: SciPy and FAISS are not for every worker
+    from raylabel.sampling import STRATEGIES, find  # as with acceptance: SciPy and FAISS are not for every worker
 
     for name in (config.sampling.strategy, config.sampling.cold_start):
-        if name not in STRATEGIES:
-            raise UnknownName("strategy", name, STRATEGIES)
-    if STRATEGIES[config.sampling.cold_start].needs_model:
-        fits = [name for name, strategy in STRATEGIES.items() if not strategy.needs_model]
+        find(name)
+    if not find(config.sampling.cold_start).fits_cold_start:
+        fits = [name for name, strategy in STRATEGIES.items() if strategy.fits_cold_start]
         raise ConfigError(
-            f"sampling.cold_start: {config.sampling.cold_start!r} needs a model and round 0 has none; "
+            f"sampling.cold_start: {config.sampling.cold_start!r} needs a model or answers and round 0 has none; "
             f"choose {' or '.join(sorted(fits))}"
         )
 

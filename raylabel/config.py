@@ -74,10 +74,12 @@ class Budget(_Section):
 class Sampling(_Section):
     """Who to ask next."""
 
-    strategy: str = "margin"
-    """The strategy of every round that has a model."""
-    cold_start: str = "random"
+    strategy: str = "auto"
+    """The strategy of every round that has a model; "auto" decides each round, and says why in the shortlist."""
+    cold_start: str = "herding"
     """The strategy of round 0, which has none."""
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.97
+    """Of items alike, by the cosine of their centred embeddings, one is asked; 1 leaves all but exact copies alone."""
     max_candidates: Positive = 50_000
     """Exact strategies see at most this many items, chosen by one pass over the pool."""
 

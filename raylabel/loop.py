@@ -49,7 +49,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
         index.build(campaign, ref, pieces)
         if model is not None:
             model = replace(model, predictions=inference.predict(campaign, pieces, number - 1, model.head))
-        shortlist = labeling.select(campaign, number, pieces, audit, model)
+        shortlist = labeling.select(campaign, number, ref, pieces=pieces, audit=audit, model=model)
         if due == "select":
             return None
         labeling.ask(campaign, plan, number, shortlist, audit)

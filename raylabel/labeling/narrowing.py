@@ -26,7 +26,10 @@ from raylabel.workspace.indexes import open_index
 TASK_ROWS = 262_144
 """Rows that a task looks at, about: parts or cells are put together up to here."""
 
-_COLUMNS = {"least_confidence": "confidence", "margin": "margin", "entropy": "entropy"}
+LEAST_NEIGHBOURS, MOST_NEIGHBOURS = 100, 8_192
+"""Neighbours of each known item of a rare class: SEALS takes 100; with few known ones there is room for more."""
+
+COLUMNS = {"least_confidence": "confidence", "margin": "margin", "entropy": "entropy"}
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,13 @@ class Indexed:
         facts: of the index's record.
         covered: training rows answered so far, all of them barred: what "centers" takes as covered.
         size: items that the strategy will pick of the candidates.
+        known: (M, dim) float32 embeddings whose surroundings are wanted: what "neighbours" asks the index for.
     """
 
     facts: Mapping[str, Any]
     covered: Rows
     size: int
+    known: NDArray[np.float32] | None = None
 
 
 def narrow(
@@ -54,8 +59,8 @@ def narrow(
         number: the round; the random priority is another one in each.
         pieces: predictions, or embeddings where the statistic is no column of those.
         statistic: "random", "least_confidence", "margin", "entropy"; "cells": from each cell of the index in proportion
-            to its size, at random; or "centers": farthest-first in each cell down to a common radius. Without an index
-            that has cells, as for small pools, "cells" and "centers" are "random".
+            to its size, at random; "centers": farthest-first in each cell down to a common radius; or "neighbours": of
+            `indexed.known`, as many of each. Without an index that has cells, as for small pools, these are "random".
         barred: rows that may not be asked about, answered and audited ones.
         indexed: the index of the same pool; None where there is none.
 
@@ -69,8 +74,11 @@ def narrow(
     of the driver: 32 KiB, 16 bytes a cell, and three times the candidates.
     """
     barred, limit = np.unique(barred), campaign.config.sampling.max_candidates
-    if statistic in ("cells", "centers"):
+    if statistic in ("cells", "centers", "neighbours"):
         if indexed is not None and indexed.facts["num_cells"]:
+            if statistic == "neighbours":
+                assert indexed.known is not None, "whoever looks for a class has known items of it"
+                return runtime.call(_Neighbours(campaign.store, indexed.facts, limit, barred), indexed.known)
             return _by_cells(campaign, number, indexed, centered=statistic == "centers", barred=barred)
         statistic = "random"
     runs = list(_runs(pieces.parts))
@@ -110,7 +118,7 @@ class _Statistic:
         return (0.0, float(np.log(len(self.campaign.config.classes))) if self.statistic == "entropy" else 1.0)
 
     def __call__(self, part: Part) -> tuple[Rows, NDArray[np.float64]]:
-        wanted = _COLUMNS.get(self.statistic)
+        wanted = COLUMNS.get(self.statistic)
         table = read_part(self.campaign.store, part, columns=["row", *([wanted] if wanted else [])])
         table = table.filter(pc.invert(pc.is_in(table.column("row"), value_set=pa.array(self.barred, pa.int64()))))
         rows = table.column("row").to_numpy()
@@ -173,6 +181,26 @@ class _Opened:
         cells = cells_of(open_index(self.store, self.facts))
         assert cells is not None, "its record says that it has cells"
         return cells
+
+
+@dataclass(frozen=True)
+class _Neighbours:
+    """The rows nearest to some embeddings, as many of each, in a task."""
+
+    store: Store
+    facts: Mapping[str, Any]
+    limit: int
+    barred: Rows
+
+    def __call__(self, known: NDArray[np.float32]) -> Rows:
+        index = open_index(self.store, self.facts)
+        wanted = max(LEAST_NEIGHBOURS, min(MOST_NEIGHBOURS, self.limit // len(known)))
+        _, rows = index.search(np.ascontiguousarray(known), min(wanted, self.facts["num_rows"]))
+        # Row by row outwards, so that all known ones give as many where the limit cuts.
+        order = rows.T.ravel()
+        order = order[(order >= 0) & ~np.isin(order, self.barred)]
+        _, first = np.unique(order, return_index=True)
+        return np.sort(order[np.sort(first)][: self.limit])
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raylabel import runtime, schema
-from raylabel.campaign import Campaign, Pieces, Rows, folder, training_answers
+from raylabel.campaign import Campaign, EncoderRef, Pieces, Rows, folder, of_version, training_answers
 from raylabel.errors import ConfigError
 from raylabel.labeling.answers import resolved_before
 from raylabel.labeling.auditing import readable_audit
-from raylabel.labeling.narrowing import narrow
+from raylabel.labeling.narrowing import COLUMNS, Indexed, narrow
 from raylabel.models.heads import Head, fit_members
 from raylabel.progress import say
-from raylabel.sampling import STRATEGIES, Candidates, Labeled
+from raylabel.sampling import Candidates, Labeled, Round, find, first_of_each, near_duplicates, rarest, resolve
 from raylabel.sampling import select as pick
 from raylabel.workspace import Record, write_part
 from raylabel.workspace.vectors import embeddings_of, gather_rows
@@ -44,46 +44,95 @@ class Model:
     predictions: Pieces
 
 
-def select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model: Model | None) -> Record:
+def select(
+    campaign: Campaign, number: int, ref: EncoderRef, *, pieces: Pieces, audit: Rows, model: Model | None
+) -> Record:
     """Choose the items that a round asks people about, and publish them; once.
 
     Args:
         campaign: whose pool.
         number: the round.
+        ref: the backbone, whose index there is.
         pieces: embeddings of the readable pool.
         audit: rows of the audit sample: never picked; those without an answer are asked beside the round's items.
         model: of the round before; None in round 0, and while all answers name one class: the cold start picks then.
 
     Returns:
-        The record of the shortlist: part "shortlist", facts num_train and num_audit.
+        The record of the shortlist: part "shortlist", facts strategy (what "auto" chose), num_train and num_audit.
     """
-    return campaign.records.once(f"{folder(number)}/shortlist", lambda: _select(campaign, number, pieces, audit, model))
+    return campaign.records.once(
+        f"{folder(number)}/shortlist", lambda: _select(campaign, number, ref, pieces=pieces, audit=audit, model=model)
+    )
 
 
-def _select(campaign: Campaign, number: int, pieces: Pieces, audit: Rows, model: Model | None) -> Record:
+def _select(
+    campaign: Campaign, number: int, ref: EncoderRef, *, pieces: Pieces, audit: Rows, model: Model | None
+) -> Record:
     config = campaign.config
     size = config.round_sizes()[number]
-    strategy = config.sampling.strategy if model else config.sampling.cold_start
+    named = config.sampling.strategy if model else config.sampling.cold_start
     answered = resolved_before(campaign, number)
     barred = np.union1d(audit, answered.column("row").to_numpy())
-    statistic = STRATEGIES[strategy].narrow if model else "random"
-    passed = model.predictions if model else pieces
-    candidates = narrow(campaign, number, passed, statistic=statistic, barred=barred)
+    history = _history(campaign, number)
+    choice = resolve(
+        named,
+        training_answers(answered).column("label_index").to_numpy(),
+        num_classes=len(config.classes),
+        history=history,
+        has_model=model is not None,
+    )
+    statistic = find(choice.strategy).narrow
+    passed = model.predictions if model and statistic in COLUMNS else pieces
+    indexed = _indexed(campaign, ref, pieces, answered, statistic=statistic, size=size)
+    candidates = narrow(campaign, number, passed, statistic=statistic, barred=barred, indexed=indexed)
     if len(candidates) == 0:
         raise ConfigError(
             f"budget.train_answers: round {number} wants {size} more items to ask about, but every readable item of "
             f"{config.pool.path} is answered or audited; ask for fewer"
         )
     size = min(size, len(candidates))
-    work = _Pick(campaign, number, strategy, pieces, model)
+    work = _Pick(campaign, number, named, pieces, model, history)
     picked = runtime.call(work, candidates, answered, size)
     # All of it in round 0; later what a pool has grown by, and what could not be read before.
     due = readable_audit(campaign, pieces, np.setdiff1d(audit, answered.column("row").to_numpy()))
     if number == 0 or due.num_rows:
         picked = _mix_in(campaign, number, picked, due)
-    say(f"round {number} · select: {size} of {len(candidates):,} candidates by {strategy}")
+    by = f"{choice.strategy} ({choice.why})" if choice.why else choice.strategy
+    say(f"round {number} · select: {size} of {len(candidates):,} candidates by {by}")
     part = write_part(campaign.store, f"{folder(number)}/shortlist", picked)
-    return Record(facts={"num_train": size, "num_audit": picked.num_rows - size}, parts={"shortlist": [part]})
+    facts = {"strategy": choice.strategy, "num_train": size, "num_audit": picked.num_rows - size}
+    return Record(facts=facts, parts={"shortlist": [part]})
+
+
+def _history(campaign: Campaign, number: int) -> tuple[Round, ...]:
+    """How the rounds before went, from training answers and heads that were held out from them."""
+    history = []
+    for before in range(number):
+        chosen = campaign.records.find(f"{folder(before)}/shortlist")
+        head = campaign.records.find(f"{folder(before)}/model")
+        if chosen and head:
+            facts = head.facts
+            history.append(Round(chosen.facts["strategy"], facts["num_answers"], facts["accuracy"]))
+    return tuple(history)
+
+
+def _indexed(
+    campaign: Campaign, ref: EncoderRef, pieces: Pieces, answered: pa.Table, *, statistic: str, size: int
+) -> Indexed | None:
+    """The index of the pool, as far as narrowing asks for it."""
+    if statistic in COLUMNS or statistic == "random":
+        return None
+    record = campaign.records.require(
+        of_version(f"index/{ref.digest}", pieces.version), missing="the index is gone; run again"
+    )
+    known = training_answers(answered)
+    covered = known.column("row").to_numpy()
+    if statistic != "neighbours":
+        return Indexed(record.facts, covered, size)
+    label_index = known.column("label_index").to_numpy()
+    table = gather_rows(campaign.store, pieces.holding(covered[label_index == rarest(label_index)]))
+    assert table is not None, "the rarest class has answers"
+    return Indexed(record.facts, covered, size, embeddings_of(table).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -96,9 +145,10 @@ class _Pick:
 
     campaign: Campaign
     number: int
-    strategy: str
+    named: str
     pieces: Pieces
     model: Model | None
+    history: tuple[Round, ...] = ()
 
     def __call__(self, candidates: Rows, answered: pa.Table, size: int) -> pa.Table:
         store = self.campaign.store
@@ -106,13 +156,23 @@ class _Pick:
         table = gather_rows(store, self.pieces.holding(candidates))
         assert table is not None, "candidates come from these pieces"
         table = table.sort_by("id")
+        labeled = self._labeled(answered, embeddings_of(table).shape[1])
+        table = self._once_each(table, labeled, size)
         embeddings = embeddings_of(table)
-        labeled = self._labeled(answered, embeddings.shape[1])
         seen = Candidates(embeddings.astype(np.float32), **self._asked(embeddings, labeled))
-        picks = pick(self.strategy, seen, labeled, size=size, rng=self.campaign.rng("select", self.number))
+        picks = pick(self.named, seen, labeled, size=size, rng=self.campaign.rng("select", self.number))
         chosen = table.select(["row", "id"]).take(pa.array(picks.positions))
         again = "; cold start again: all training answers name one class" if self.number and not self.model else ""
-        return _shortlist(chosen, self.strategy, picks.scores, [f"{reason}{again}" for reason in picks.reasons])
+        return _shortlist(chosen, self.named, picks.scores, [f"{reason}{again}" for reason in picks.reasons])
+
+    def _once_each(self, table: pa.Table, labeled: Labeled, size: int) -> pa.Table:
+        """One of each group of near-duplicates, none of an answered group; all, where that would be too few to ask."""
+        threshold = self.campaign.config.sampling.near_duplicate
+        groups = near_duplicates(
+            embeddings_of(table).astype(np.float32), threshold=threshold, covered=labeled.embeddings
+        )
+        kept = first_of_each(np.arange(len(groups)), groups)
+        return table.take(pa.array(kept)) if len(kept) >= size else table
 
     def _asked(self, embeddings: NDArray[np.float16], labeled: Labeled) -> dict[str, Any]:
         """What the model says of the candidates, as far as the strategy asks for it."""
@@ -123,7 +183,7 @@ class _Pick:
             "probabilities": head.probabilities(embeddings).astype(np.float32),
             "head": head.probabilities,
         }
-        if "members" in STRATEGIES[self.strategy].needs:
+        if "members" in find(self.named).needs:
             members = fit_members(
                 labeled.embeddings,
                 labeled.label_index,
@@ -140,10 +200,10 @@ class _Pick:
         known = training_answers(answered)
         table = gather_rows(self.campaign.store, self.pieces.holding(known.column("row").to_numpy()))
         if table is None:
-            return Labeled(np.empty((0, dim), dtype=np.float32), np.empty(0, dtype=np.int32))
+            return Labeled(np.empty((0, dim), dtype=np.float32), np.empty(0, dtype=np.int32), self.history)
         label_of = dict(zip(known.column("row").to_pylist(), known.column("label_index").to_pylist(), strict=True))
         labels = np.array([label_of[row] for row in table.column("row").to_pylist()], dtype=np.int32)
-        return Labeled(embeddings_of(table).astype(np.float32), labels)
+        return Labeled(embeddings_of(table).astype(np.float32), labels, self.history)
 
 
 def _shortlist(items: pa.Table, strategy: str, scores: NDArray[np.float32], reasons: list[str]) -> pa.Table:

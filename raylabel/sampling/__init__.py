@@ -3,9 +3,11 @@
 Pure: NumPy, SciPy and FAISS in, arrays out; no Ray, no torch, no storage, no config.
 """
 
-from raylabel.sampling.arrays import Candidates, Labeled, Picks
+from raylabel.sampling.arrays import Candidates, Labeled, Picks, Round
+from raylabel.sampling.duplicates import first_of_each, near_duplicates
 from raylabel.sampling.narrow import Highest, Histogram, Threshold, TopItems, random_priority
-from raylabel.sampling.registry import STRATEGIES, Strategy, select
+from raylabel.sampling.rare import rarest
+from raylabel.sampling.registry import STRATEGIES, Strategy, find, resolve, select
 
 __all__ = [
     "STRATEGIES",
@@ -14,9 +16,15 @@ __all__ = [
     "Histogram",
     "Labeled",
     "Picks",
+    "Round",
     "Strategy",
     "Threshold",
     "TopItems",
+    "find",
+    "first_of_each",
+    "near_duplicates",
     "random_priority",
+    "rarest",
+    "resolve",
     "select",
 ]

@@ -10,7 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from raylabel.sampling.arrays import Round
+from raylabel.sampling.arrays import ProbabilityArray, Round
+
+SKEWED, BACKGROUND = 2.0, 0.5
+"""Classes are out of balance where the largest has more than twice its even share of the predictions; where it has more
+than half of them it is a background, and what is worth asking lies between it and the others."""
 
 COVER_PER_CLASS = 5
 """Answers per class below which a head's doubts say little: cover the pool."""
@@ -69,3 +73,17 @@ def choose(
     if count < HERD_PER_CLASS * classes:
         return Choice("uherding", f"auto: {each} are some, so cover what the model is unsure of")
     return Choice("margin", f"auto: {each} are many, so ask where the model is undecided")
+
+
+def balance(choice: Choice, probabilities: ProbabilityArray) -> Choice:
+    """Share margins out over predicted classes where these are out of balance, so that rare ones get their answers.
+
+    Args:
+        choice: "margin".
+        probabilities: (N, K) of the candidates.
+    """
+    num_classes = probabilities.shape[1]
+    share = float(np.bincount(probabilities.argmax(axis=1), minlength=num_classes).max() / len(probabilities))
+    if not SKEWED / num_classes < share <= BACKGROUND:
+        return choice
+    return Choice("balanced:margin", f"{choice.why}, as much in each class: the largest is {share:.0%} of them")

@@ -12,14 +12,15 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raylabel.errors import UnknownName
 from raylabel.sampling import auto, pickers
-from raylabel.sampling.arrays import Candidates, Labeled, Picks
+from raylabel.sampling.arrays import Candidates, Labeled, Picks, Round
 from raylabel.sampling.balance import level
 from raylabel.sampling.checks import check_size
 
-Narrow = Literal["random", "least_confidence", "margin", "entropy"]
+Narrow = Literal["random", "cells", "centers", "neighbours", "least_confidence", "margin", "entropy"]
 BALANCED = "balanced:"
 Picker = Callable[[Candidates, Labeled, int, np.random.Generator], Picks]
 
@@ -31,8 +32,9 @@ class Strategy:
     Args:
         summary: what it asks about, in one sentence.
         needs: the fields of `Candidates` that it reads.
-        narrow: the per-item priority that narrows a pool of millions to the candidates: `random_priority`,
-            or the function of that name in `uncertainty` (higher is kept in all of them).
+        narrow: what narrows a pool of millions to the candidates: "random" (`random_priority`) or the function of that
+            name in `uncertainty`, highest first; "cells" (some of each cell of the index), "centers" (centers of each
+            cell), "neighbours" (of items that are known of the class that is looked for).
         cost: time and memory, in N candidates, L labeled, D dimensions, K classes.
         source: where it is from.
         pick: runs it on inputs that `select` has checked.
@@ -49,6 +51,11 @@ class Strategy:
     def needs_model(self) -> bool:
         """Whether it reads anything that only a trained head can give."""
         return not {"probabilities", "members", "head"}.isdisjoint(self.needs)
+
+    @property
+    def fits_cold_start(self) -> bool:
+        """Whether it can pick while nothing is answered."""
+        return not self.needs_model and self.narrow != "neighbours"
 
 
 def select(strategy: str, candidates: Candidates, labeled: Labeled, *, size: int, rng: np.random.Generator) -> Picks:
@@ -97,13 +104,16 @@ def find(name: str) -> Strategy:
     return STRATEGIES[inner] if inner == name else _balanced(inner)
 
 
-def resolve(name: str, labeled: Labeled, *, num_classes: int | None, has_model: bool) -> str:
-    """The strategy that stands behind a name in this round: what "auto" chooses, any other name itself."""
+def resolve(
+    name: str, label_index: NDArray[np.int32], *, num_classes: int, history: tuple[Round, ...], has_model: bool
+) -> auto.Choice:
+    """The strategy that stands behind a name in this round, and why: what "auto" chooses; any other name is itself.
+
+    Arguments are those of `auto.choose`.
+    """
     if name != "auto":
-        return name
-    return auto.choose(
-        labeled.label_index, num_classes=num_classes, history=labeled.history, has_model=has_model
-    ).strategy
+        return auto.Choice(name, "")
+    return auto.choose(label_index, num_classes=num_classes, history=history, has_model=has_model)
 
 
 def _balanced(inner: str) -> Strategy:
@@ -120,7 +130,9 @@ def _balanced(inner: str) -> Strategy:
         for index in np.flatnonzero(quotas := level(counts, available, size=size)):
             positions = np.flatnonzero(predicted == index)
             picks = chosen.pick(candidates.take(positions), labeled, int(quotas[index]), rng)
-            reasons = tuple(f"predicted class {index}, {counts[index]} answers so far; {told}" for told in picks.reasons)
+            reasons = tuple(
+                f"predicted class {index}, {counts[index]} answers so far; {told}" for told in picks.reasons
+            )
             found.append(Picks(positions[picks.positions], picks.scores, reasons))
         return Picks(
             np.concatenate([picks.positions for picks in found]),
@@ -140,7 +152,10 @@ def _pick_auto(candidates: Candidates, labeled: Labeled, size: int, rng: np.rand
         history=labeled.history,
         has_model=known is not None,
     )
-    picks = STRATEGIES[choice.strategy].pick(candidates, labeled, size, rng)
+    if choice.strategy == "margin":
+        assert known is not None, "margins are asked of a model"
+        choice = auto.balance(choice, known)
+    picks = find(choice.strategy).pick(candidates, labeled, size, rng)
     return Picks(picks.positions, picks.scores, tuple(f"{choice.why}; {told}" for told in picks.reasons))
 
 
@@ -189,7 +204,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "k_center": Strategy(
             summary="Candidates farthest from everything labeled or picked, whatever the model thinks.",
             needs=("embeddings",),
-            narrow="random",
+            narrow="centers",
             cost="O(N * (L + size) * D) time, O(N) memory",
             source="Sener and Savarese 2018, Algorithm 1",
             pick=pickers.pick_k_center,
@@ -213,7 +228,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "kmeans": Strategy(
             summary="Candidates nearest to the centers of as many clusters, whatever the model thinks.",
             needs=("embeddings",),
-            narrow="random",
+            narrow="cells",
             cost="O(min(N, 256 * size) * size * D) time an iteration, O(N + size * D) memory",
             source="Pourahmadi et al. 2021, arXiv 2110.12033",
             pick=pickers.pick_kmeans,
@@ -221,7 +236,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "typiclust": Strategy(
             summary="The most typical candidates of the largest clusters in which nothing is labeled.",
             needs=("embeddings",),
-            narrow="random",
+            narrow="cells",
             cost="O(N * k * D + n² * D) time, k = min(L + size, 500) clusters, n members of each; O(N) memory",
             source="Hacohen et al. 2022, arXiv 2202.02794",
             pick=pickers.pick_typiclust,
@@ -229,7 +244,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "probcover": Strategy(
             summary="Candidates whose surroundings hold the most items that nothing labeled or picked is near to.",
             needs=("embeddings",),
-            narrow="random",
+            narrow="cells",
             cost="O(N * (N + L) * D) time, 4 bytes for each pair of near items",
             source="Yehuda et al. 2022, arXiv 2205.11320",
             pick=pickers.pick_probcover,
@@ -237,7 +252,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "herding": Strategy(
             summary="Candidates that raise a soft coverage of all candidates most.",
             needs=("embeddings",),
-            narrow="random",
+            narrow="cells",
             cost="O(n * T * D) time, 4 * n * T bytes, n = min(N, 16384), T = min(N, 4096)",
             source="Bae et al. 2024, arXiv 2407.12212 (MaxHerding)",
             pick=pickers.pick_herding,
@@ -245,7 +260,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "uherding": Strategy(
             summary="Candidates that raise a soft coverage of what the model is unsure of most.",
             needs=("embeddings", "probabilities"),
-            narrow="random",
+            narrow="cells",
             cost="that of herding",
             source="Bae et al. 2025, arXiv 2412.20644 (Uncertainty Herding)",
             pick=pickers.pick_uherding,

@@ -157,4 +157,8 @@ def test_copies_filling_the_pool(ray_session, pool_of):
 
 
 def test_names():
-    assert [of_version("index/abc", version) for version in (0, 1, 12)] == ["index/abc", "index/abc-0001", "index/abc-0012"]
+    assert [of_version("index/abc", version) for version in (0, 1, 12)] == [
+        "index/abc",
+        "index/abc-0001",
+        "index/abc-0012",
+    ]
