@@ -28,7 +28,7 @@ from raylabel.sampling.farthest import approach, farthest_first_by_blocks
 from raylabel.sampling.partitioned import Search, centers, common_radius, num_centers
 
 MOST = 50_000
-PEER_ROWS = 10_000
+PEER_ROWS, PEER_TIMEOUT_S = 10_000, 120
 APRICOT = Path(sys.prefix) / "peers-select" / "bin" / "python"
 FACILITY_LOCATION = """
 import sys, numpy, apricot
@@ -140,7 +140,11 @@ def peers(outcome: Outcome, place: Path, *, size: int) -> None:
     np.save(place / "pool.npy", pool)
     command = [str(APRICOT), "-c", FACILITY_LOCATION, str(place / "pool.npy"), str(size)]
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PEER_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        outcome.notes.append(f"apricot-select was stopped after {PEER_TIMEOUT_S} s")
+        return
     seconds = time.perf_counter() - began
     if done.returncode:
         outcome.notes.append(f"apricot-select failed: {done.stderr.strip().splitlines()[-1]}")
