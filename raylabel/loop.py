@@ -46,10 +46,10 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
         pieces = inference.embed(campaign, known, ref)
         if due == "embed":
             return None
-        index.build(campaign, ref, pieces)
+        indexed = index.build(campaign, ref, pieces)
         if model is not None:
             model = replace(model, predictions=inference.predict(campaign, pieces, number - 1, model.head))
-        shortlist = labeling.select(campaign, number, ref, pieces=pieces, audit=audit, model=model)
+        shortlist = labeling.select(campaign, number, indexed, pieces=pieces, audit=audit, model=model)
         if due == "select":
             return None
         labeling.ask(campaign, plan, number, shortlist, audit)

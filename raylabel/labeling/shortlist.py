@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raylabel import runtime, schema
-from raylabel.campaign import Campaign, EncoderRef, Pieces, Rows, folder, of_version, training_answers
+from raylabel.campaign import Campaign, Pieces, Rows, folder, training_answers
 from raylabel.errors import ConfigError
 from raylabel.labeling.answers import resolved_before
 from raylabel.labeling.auditing import readable_audit
@@ -45,14 +45,14 @@ class Model:
 
 
 def select(
-    campaign: Campaign, number: int, ref: EncoderRef, *, pieces: Pieces, audit: Rows, model: Model | None
+    campaign: Campaign, number: int, indexed: Record, *, pieces: Pieces, audit: Rows, model: Model | None
 ) -> Record:
     """Choose the items that a round asks people about, and publish them; once.
 
     Args:
         campaign: whose pool.
         number: the round.
-        ref: the backbone, whose index there is.
+        indexed: the record of the index of these embeddings.
         pieces: embeddings of the readable pool.
         audit: rows of the audit sample: never picked; those without an answer are asked beside the round's items.
         model: of the round before; None in round 0, and while all answers name one class: the cold start picks then.
@@ -61,12 +61,13 @@ def select(
         The record of the shortlist: part "shortlist", facts strategy (what "auto" chose), num_train and num_audit.
     """
     return campaign.records.once(
-        f"{folder(number)}/shortlist", lambda: _select(campaign, number, ref, pieces=pieces, audit=audit, model=model)
+        f"{folder(number)}/shortlist",
+        lambda: _select(campaign, number, indexed, pieces=pieces, audit=audit, model=model),
     )
 
 
 def _select(
-    campaign: Campaign, number: int, ref: EncoderRef, *, pieces: Pieces, audit: Rows, model: Model | None
+    campaign: Campaign, number: int, indexed: Record, *, pieces: Pieces, audit: Rows, model: Model | None
 ) -> Record:
     config = campaign.config
     size = config.round_sizes()[number]
@@ -83,8 +84,8 @@ def _select(
     )
     statistic = find(choice.strategy).narrow
     passed = model.predictions if model and statistic in COLUMNS else pieces
-    indexed = _indexed(campaign, ref, pieces, answered, statistic=statistic, size=size)
-    candidates = narrow(campaign, number, passed, statistic=statistic, barred=barred, indexed=indexed)
+    cells = _cells(campaign, indexed, pieces, answered, statistic=statistic, size=size)
+    candidates = narrow(campaign, number, passed, statistic=statistic, barred=barred, indexed=cells)
     if len(candidates) == 0:
         raise ConfigError(
             f"budget.train_answers: round {number} wants {size} more items to ask about, but every readable item of "
@@ -116,23 +117,18 @@ def _history(campaign: Campaign, number: int) -> tuple[Round, ...]:
     return tuple(history)
 
 
-def _indexed(
-    campaign: Campaign, ref: EncoderRef, pieces: Pieces, answered: pa.Table, *, statistic: str, size: int
-) -> Indexed | None:
-    """The index of the pool, as far as narrowing asks for it."""
-    if statistic in COLUMNS or statistic == "random":
-        return None
-    record = campaign.records.require(
-        of_version(f"index/{ref.digest}", pieces.version), missing="the index is gone; run again"
-    )
+def _cells(
+    campaign: Campaign, indexed: Record, pieces: Pieces, answered: pa.Table, *, statistic: str, size: int
+) -> Indexed:
+    """What narrowing by the cells of the index reads beside it."""
     known = training_answers(answered)
     covered = known.column("row").to_numpy()
     if statistic != "neighbours":
-        return Indexed(record.facts, covered, size)
+        return Indexed(indexed.facts, covered, size)
     label_index = known.column("label_index").to_numpy()
     table = gather_rows(campaign.store, pieces.holding(covered[label_index == rarest(label_index)]))
     assert table is not None, "the rarest class has answers"
-    return Indexed(record.facts, covered, size, embeddings_of(table).astype(np.float32))
+    return Indexed(indexed.facts, covered, size, embeddings_of(table).astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from raylabel.sampling.arrays import Candidates, Labeled, Picks, ProbabilityArra
 from raylabel.sampling.badge import badge
 from raylabel.sampling.cluster_margin import cluster_margin
 from raylabel.sampling.cover import prob_cover, pure_radius
-from raylabel.sampling.diversity import farthest_first
 from raylabel.sampling.dropquery import drop_query
+from raylabel.sampling.farthest import farthest_first_by_blocks
 from raylabel.sampling.herding import herd
 from raylabel.sampling.rare import likeness, rarest
 
@@ -52,7 +52,7 @@ def pick_entropy(candidates: Candidates, labeled: Labeled, size: int, rng: np.ra
 
 def pick_k_center(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
     """Farthest first."""
-    picks = farthest_first(candidates.embeddings, covered=labeled.embeddings, size=size, rng=rng)
+    picks = farthest_first_by_blocks(candidates.embeddings, covered=labeled.embeddings, size=size, rng=rng)
     reasons = [f"distance {_plain(far)} to the nearest labeled or picked item" for far in picks.distances]
     if len(labeled) == 0:
         reasons[0] = f"drawn at random from {len(candidates)} candidates, as nothing is labeled yet"

@@ -1,7 +1,7 @@
 """Every strategy by name, and `select`, the one door to all of them.
 
 Knows arrays and strategies; knows nothing of pools, models or storage. A caller with a pool of millions reads
-`Strategy.narrow`, folds that statistic into a `TopItems`, and passes the items it keeps.
+`Strategy.narrow`, keeps what that names of the pool, and passes those items.
 """
 
 from __future__ import annotations
@@ -130,9 +130,8 @@ def _balanced(inner: str) -> Strategy:
         for index in np.flatnonzero(quotas := level(counts, available, size=size)):
             positions = np.flatnonzero(predicted == index)
             picks = chosen.pick(candidates.take(positions), labeled, int(quotas[index]), rng)
-            reasons = tuple(
-                f"predicted class {index}, {counts[index]} answers so far; {told}" for told in picks.reasons
-            )
+            before = f"predicted class {index}, {counts[index]} answers so far"
+            reasons = tuple(f"{before}; {told}" for told in picks.reasons)
             found.append(Picks(positions[picks.positions], picks.scores, reasons))
         return Picks(
             np.concatenate([picks.positions for picks in found]),
@@ -162,7 +161,7 @@ def _pick_auto(candidates: Candidates, labeled: Labeled, size: int, rng: np.rand
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         "auto": Strategy(
-            summary="Covers the pool while answers are few, then what the model is unsure of, then the smallest margins.",
+            summary="Covers the pool while answers are few, then what a model is unsure of; then smallest margins.",
             needs=(),
             narrow="random",
             cost="that of herding, uherding or margin",
@@ -213,7 +212,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             summary="Candidates of small margin, spread over clusters of alike ones.",
             needs=("embeddings", "probabilities"),
             narrow="margin",
-            cost="O(N * K + k² * D) time, 8 * k² bytes, k = min(N, 10 * size, 8000) or size if greater",
+            cost="O(k² * D) time, 8 * k² bytes, k = min(N, 10 * size) up to 8000; above O(k² / 500 * D + 2000 * k * D)",
             source="Citovsky et al. 2021, arXiv 2107.14263",
             pick=pickers.pick_cluster_margin,
         ),

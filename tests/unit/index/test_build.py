@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from clusters import vectors_of, write_shards
 
-from raylabel.campaign import Pieces, of_version
+from raylabel.campaign import Pieces
 from raylabel.errors import StorageError
 from raylabel.index import build, latest, open_index, search
 
@@ -154,11 +154,3 @@ def test_copies_filling_the_pool(ray_session, pool_of):
     assert record.facts["recall_at_10"] == 1.0
     distances, rows = found_in(pool, record)
     assert (distances == 0).all() and (rows >= 0).all()
-
-
-def test_names():
-    assert [of_version("index/abc", version) for version in (0, 1, 12)] == [
-        "index/abc",
-        "index/abc-0001",
-        "index/abc-0012",
-    ]
