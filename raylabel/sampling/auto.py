@@ -51,7 +51,7 @@ def choose(
         has_model: whether there is a head to ask at all.
 
     Returns:
-        "herding", "uherding" or "margin", and why.
+        "herding", "uherding" or "falcun", and why.
 
     Cost: O(L).
     Source: the order of the phases follows Hacohen, Dekel and Weinshall 2022, arXiv 2202.02794 (low budgets want
@@ -72,18 +72,18 @@ def choose(
         return Choice("herding", f"auto: the last model knew little ({told}), so cover the pool")
     if count < HERD_PER_CLASS * classes:
         return Choice("uherding", f"auto: {each} are some, so cover what the model is unsure of")
-    return Choice("margin", f"auto: {each} are many, so ask where the model is undecided")
+    return Choice("falcun", f"auto: {each} are many, so ask where the model is undecided")
 
 
 def balance(choice: Choice, probabilities: ProbabilityArray) -> Choice:
-    """Share margins out over predicted classes where these are out of balance, so that rare ones get their answers.
+    """Share picks out over predicted classes where these are out of balance, so that rare ones get their answers.
 
     Args:
-        choice: "margin".
+        choice: "falcun".
         probabilities: (N, K) of the candidates.
     """
     num_classes = probabilities.shape[1]
     share = float(np.bincount(probabilities.argmax(axis=1), minlength=num_classes).max() / len(probabilities))
     if not SKEWED / num_classes < share <= BACKGROUND:
         return choice
-    return Choice("balanced:margin", f"{choice.why}, as much in each class: the largest is {share:.0%} of them")
+    return Choice("balanced:falcun", f"{choice.why}, as much in each class: the largest is {share:.0%} of them")

@@ -1,14 +1,16 @@
 """Share a shortlist out over the predicted classes, so that classes with few answers get more of it.
 
-Knows counts; knows nothing of strategies, models or storage.
+Knows arrays and counts; knows nothing of models or storage.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from raylabel.sampling.arrays import IndexArray
+from raylabel.sampling.arrays import Candidates, IndexArray, Labeled, Picks
 from raylabel.sampling.checks import INT64, check_array, check_size
 
 
@@ -53,3 +55,43 @@ def _below(counts: IndexArray, available: IndexArray, level_at: int) -> NDArray[
     """Picks that raise every class to a level, as far as its candidates reach."""
     found: NDArray[np.int64] = np.clip(level_at - counts, 0, available)
     return found
+
+
+def pick_level(
+    pick: Callable[[Candidates, Labeled, int, np.random.Generator], Picks],
+    candidates: Candidates,
+    labeled: Labeled,
+    *,
+    size: int,
+    rng: np.random.Generator,
+) -> Picks:
+    """Run a strategy within each predicted class, for as many picks as bring the classes' answers level.
+
+    Args:
+        pick: the strategy.
+        candidates: with probabilities; their likeliest class counts.
+        labeled: whose answers are counted.
+        size: how many to pick, at most N.
+        rng: handed to the strategy, class by class.
+
+    Returns:
+        The picks, class by class.
+    """
+    assert candidates.probabilities is not None, "classes are predicted by a model"
+    predicted = candidates.probabilities.argmax(axis=1)
+    num_classes = candidates.probabilities.shape[1]
+    counts = np.bincount(labeled.label_index, minlength=num_classes).astype(np.int64)
+    available = np.bincount(predicted, minlength=num_classes).astype(np.int64)
+    quotas = level(counts, available, size=size)
+    found: list[Picks] = []
+    for index in np.flatnonzero(quotas):
+        positions = np.flatnonzero(predicted == index)
+        picks = pick(candidates.take(positions), labeled, int(quotas[index]), rng)
+        before = f"predicted class {index}, {counts[index]} answers so far"
+        reasons = tuple(f"{before}; {told}" for told in picks.reasons)
+        found.append(Picks(positions[picks.positions], picks.scores, reasons))
+    return Picks(
+        np.concatenate([picks.positions for picks in found]),
+        np.concatenate([picks.scores for picks in found]),
+        tuple(told for picks in found for told in picks.reasons),
+    )

@@ -17,10 +17,10 @@ from raylabel.sampling.checks import FLOAT32, check_array, check_size
 MAX_TARGETS = 4_096
 """The coverage is the mean over so many rows at most, drawn at random."""
 
-MAX_ROWS = 16_384
+MAX_ROWS = 8_192
 """At most so many rows, drawn at random, may be picked; or the size of the shortlist, if that is greater."""
 
-WIDTH = 2.25
+WIDTH = 1.0
 """Squared width of the kernel, in mean squared distances between rows."""
 
 BLOCK_ROWS = 1_024
@@ -58,7 +58,7 @@ def herd(
         embeddings: (N, D) float32.
         covered: (L, D) float32 embeddings of what is labeled, which cover as picks do; L may be 0.
         size: how many to pick, at most N.
-        rng: draws the rows that the coverage is taken over and, of more than 16,384, those that may be picked.
+        rng: draws the rows that the coverage is taken over and, of more than 8,192, those that may be picked.
         weights: (N,) float32 of each row's coverage, at least 0; all equal where None.
         width: the kernel's squared width in mean squared distances, above 0.
 
@@ -69,7 +69,7 @@ def herd(
         ValueError: `size` or `width` is out of range, lengths or dimensions differ, a weight is negative, or a value
             is not finite.
 
-    Cost: O(n * T * D) time and 4 * n * T bytes of memory for n = min(N, 16,384) and T = min(N, 4,096); O(T) for each
+    Cost: O(n * T * D) time and 4 * n * T bytes of memory for n = min(N, 8,192) and T = min(N, 4,096); O(T) for each
         gain that is taken anew.
     Source: Bae, Noh and Sutherland 2024, arXiv 2407.12212 (MaxHerding, Algorithm 1); Bae, Oliveira and Sutherland 2025,
         arXiv 2412.20644 (equation 4). Lazy greedy: Minoux 1978.

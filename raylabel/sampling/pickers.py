@@ -16,6 +16,7 @@ from raylabel.sampling.badge import badge
 from raylabel.sampling.cluster_margin import cluster_margin
 from raylabel.sampling.cover import prob_cover, pure_radius
 from raylabel.sampling.dropquery import drop_query
+from raylabel.sampling.falcun import falcun
 from raylabel.sampling.farthest import farthest_first_by_blocks
 from raylabel.sampling.herding import herd
 from raylabel.sampling.rare import likeness, rarest
@@ -143,6 +144,15 @@ def pick_uherding(candidates: Candidates, labeled: Labeled, size: int, rng: np.r
     picks = herd(candidates.embeddings, covered=labeled.embeddings, size=size, rng=rng, weights=weights)
     reasons = tuple(f"covers {_share(gain)} more of what the model is unsure of" for gain in picks.gains)
     return Picks(picks.positions, picks.gains, reasons)
+
+
+def pick_falcun(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
+    """Small margins, unlike each other in their probabilities."""
+    probabilities = _probabilities(candidates)
+    picks = falcun(probabilities, size=size, rng=rng)
+    scores = uncertainty.margin(probabilities[picks.positions])
+    reasons = tuple(f"{_margin_reason(float(score))}, unlike those before it" for score in scores)
+    return Picks(picks.positions, picks.relevance, reasons)
 
 
 def pick_rare(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from raylabel.errors import UnknownName
 from raylabel.sampling import auto, pickers
 from raylabel.sampling.arrays import Candidates, Labeled, Picks, Round
-from raylabel.sampling.balance import level
+from raylabel.sampling.balance import pick_level
 from raylabel.sampling.checks import check_size
 
 Narrow = Literal["random", "cells", "centers", "neighbours", "least_confidence", "margin", "entropy"]
@@ -121,23 +121,7 @@ def _balanced(inner: str) -> Strategy:
     chosen = STRATEGIES[inner]
 
     def pick(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
-        assert candidates.probabilities is not None  # select has checked `needs`
-        predicted = candidates.probabilities.argmax(axis=1)
-        num_classes = candidates.probabilities.shape[1]
-        counts = np.bincount(labeled.label_index, minlength=num_classes).astype(np.int64)
-        available = np.bincount(predicted, minlength=num_classes).astype(np.int64)
-        found: list[Picks] = []
-        for index in np.flatnonzero(quotas := level(counts, available, size=size)):
-            positions = np.flatnonzero(predicted == index)
-            picks = chosen.pick(candidates.take(positions), labeled, int(quotas[index]), rng)
-            before = f"predicted class {index}, {counts[index]} answers so far"
-            reasons = tuple(f"{before}; {told}" for told in picks.reasons)
-            found.append(Picks(positions[picks.positions], picks.scores, reasons))
-        return Picks(
-            np.concatenate([picks.positions for picks in found]),
-            np.concatenate([picks.scores for picks in found]),
-            tuple(told for picks in found for told in picks.reasons),
-        )
+        return pick_level(chosen.pick, candidates, labeled, size=size, rng=rng)
 
     needs = tuple(sorted({*chosen.needs, "probabilities"}))
     return replace(chosen, summary=f"As {inner}, shared out over predicted classes.", needs=needs, pick=pick)
@@ -151,8 +135,8 @@ def _pick_auto(candidates: Candidates, labeled: Labeled, size: int, rng: np.rand
         history=labeled.history,
         has_model=known is not None,
     )
-    if choice.strategy == "margin":
-        assert known is not None, "margins are asked of a model"
+    if choice.strategy == "falcun":
+        assert known is not None, "its doubts are a model's"
         choice = auto.balance(choice, known)
     picks = find(choice.strategy).pick(candidates, labeled, size, rng)
     return Picks(picks.positions, picks.scores, tuple(f"{choice.why}; {told}" for told in picks.reasons))
@@ -161,10 +145,10 @@ def _pick_auto(candidates: Candidates, labeled: Labeled, size: int, rng: np.rand
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         "auto": Strategy(
-            summary="Covers the pool while answers are few, then what a model is unsure of; then smallest margins.",
+            summary="Covers the pool while answers are few, then what a model is unsure of; then as falcun.",
             needs=(),
             narrow="random",
-            cost="that of herding, uherding or margin",
+            cost="that of herding, uherding or falcun",
             source="raylabel/sampling/auto.py; measured in benchmarks/efficiency.py",
             pick=_pick_auto,
         ),
@@ -252,7 +236,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             summary="Candidates that raise a soft coverage of all candidates most.",
             needs=("embeddings",),
             narrow="cells",
-            cost="O(n * T * D) time, 4 * n * T bytes, n = min(N, 16384), T = min(N, 4096)",
+            cost="O(n * T * D) time, 4 * n * T bytes, n = min(N, 8192), T = min(N, 4096)",
             source="Bae et al. 2024, arXiv 2407.12212 (MaxHerding)",
             pick=pickers.pick_herding,
         ),
@@ -263,6 +247,14 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             cost="that of herding",
             source="Bae et al. 2025, arXiv 2412.20644 (Uncertainty Herding)",
             pick=pickers.pick_uherding,
+        ),
+        "falcun": Strategy(
+            summary="Candidates of small margin, unlike each other in what the model says of them.",
+            needs=("probabilities",),
+            narrow="margin",
+            cost="O(N * K * size) time, 16 * N * K bytes",
+            source="Gilhuber et al. 2024, FALCUN",
+            pick=pickers.pick_falcun,
         ),
         "rare": Strategy(
             summary="Candidates likeliest to be of the class with the fewest answers.",
