@@ -43,7 +43,6 @@ def to_gpu(index: Any) -> Any:
     resources = faiss.StandardGpuResources()
     resources.setTempMemory(256 * 1024 * 1024)
     moved: Any = faiss.index_cpu_to_gpu(resources, 0, index)
-    moved.keeps = resources
     return moved
 
 

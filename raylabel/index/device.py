@@ -23,8 +23,7 @@ def to_gpu(index: Any) -> Any:
         return index
     resources = faiss.StandardGpuResources()
     resources.setTempMemory(TEMP_BYTES)
-    moved: Any = faiss.index_cpu_to_gpu(resources, 0, index)
-    moved.keeps = resources  # it must live as long as the index
+    moved: Any = faiss.index_cpu_to_gpu(resources, 0, index)  # it shares the resources: they live as long as it does
     return moved
 
 
