@@ -1,15 +1,18 @@
 import numpy as np
 import pytest
-from rounds import AUDIT, FLAT, KNOWN, free_rows, model_of
+from celled import clustered, part_of, write_celled
+from rounds import AUDIT, FLAT, KNOWN, free_rows, model_of, with_pool
 
-from raylabel import schema
+from raylabel import runtime, schema
+from raylabel.campaign import Pieces
 from raylabel.errors import ConfigError
-from raylabel.labeling import shortlist
+from raylabel.labeling import narrowing, shortlist
 from raylabel.labeling.shortlist import select
 from raylabel.models.heads import fit_head, fit_members
-from raylabel.sampling import STRATEGIES, Candidates, Labeled
+from raylabel.sampling import STRATEGIES, Candidates, Labeled, Round, random_priority
 from raylabel.sampling import select as pick
-from raylabel.workspace import read_parts
+from raylabel.sampling.auto import COVER_PER_CLASS, HERD_PER_CLASS
+from raylabel.workspace import Record, read_parts
 
 SIZE = 6
 
@@ -58,7 +61,11 @@ def direct(tiny, head, rows, strategy, number=1):
 def test_round_0_asks_the_audit_among_the_others(ray_session, tiny):
     record = round_0(tiny)
     items = asked(tiny, record)
-    assert dict(record.facts) == {"strategy": "herding", "num_train": 6, "num_audit": 5}  # row 17 of the audit cannot be read
+    assert dict(record.facts) == {
+        "strategy": "herding",
+        "num_train": 6,
+        "num_audit": 5,
+    }  # row 17 of the audit cannot be read
     assert [item["position"] for item in items] == list(range(11))
     assert all(item["id"] == tiny.ids[item["row"]] for item in items)
     audit = [item for item in items if item["strategy"] == "audit"]
@@ -183,3 +190,195 @@ def test_labeled_items_are_training_answers_alone(tiny):
     known = work._labeled(answered, 64)
     assert known.label_index.tolist() == [3, 7]
     assert np.array_equal(known.embeddings, tiny.embeddings[[9, 12]].astype(np.float32))
+
+
+NUM_GROUPS = 20
+
+
+@pytest.fixture
+def copies(begin):
+    """Twenty pictures, each three times but for a little noise: rows 20 and 40 apart are near-duplicates."""
+
+    def make(size, **sampling):
+        budget = {"train_answers": 2 * size, "rounds": 2}
+        tiny = begin(budget=budget, sampling={"cold_start": "random", **sampling})
+        rng = np.random.default_rng(0)
+        vectors = np.tile(rng.normal(size=(NUM_GROUPS, 16)), (3, 1)) + 0.01 * rng.normal(size=(60, 16))
+        part = part_of(tiny.campaign.store, vectors, np.arange(60))
+        return with_pool(tiny, vectors, np.arange(60) % 2, Pieces((part,), ((0, 59),)))
+
+    return make
+
+
+def rows_of(tiny, record, *, audit=False):
+    return sorted(item["row"] for item in asked(tiny, record) if (item["strategy"] == "audit") == audit)
+
+
+def lowest_ids(groups, barred=()):
+    """Of each group the free row whose id comes first: ids are compared as text."""
+    free = [set(range(group, 60, NUM_GROUPS)) - set(barred) for group in groups]
+    return sorted(min(rows, key=lambda row: f"item-{row}") for rows in free)
+
+
+def test_one_of_each_group_of_near_duplicates(ray_session, copies):
+    """Where as many groups are left as items are wanted, it is one each; the audit keeps all that were drawn for it."""
+    tiny = copies(NUM_GROUPS - 1)
+    audit = np.array([0, 7, 20, 27, 47])  # two of one group, and all of another
+    record = round_0(tiny, audit=audit)
+    assert rows_of(tiny, record, audit=True) == audit.tolist()
+    assert rows_of(tiny, record) == lowest_ids(set(range(NUM_GROUPS)) - {7}, barred=audit)
+
+
+def test_none_of_a_group_that_is_answered(ray_session, copies):
+    """For training: what the audit was told is no answer that selection knows of."""
+    tiny = copies(NUM_GROUPS - 2)
+    tiny.resolve(0, tiny.answered([3, 36, 25], purpose=["train", "train", "audit"], labels=[1, 1, 1]))
+    record = round_1(tiny, None, audit=np.array([25]))
+    assert rows_of(tiny, record) == lowest_ids(set(range(NUM_GROUPS)) - {3, 16}, barred=[25])
+
+
+def test_all_candidates_where_too_few_groups_are_left(ray_session, copies):
+    """21 of 20 groups: drawn at random from all 59 that are free, as if nobody had looked for near-duplicates."""
+    tiny = copies(NUM_GROUPS + 1)
+    record = round_0(tiny, audit=np.array([5]))
+    free = sorted(set(range(60)) - {5}, key=lambda row: f"item-{row}")
+    drawn = pick(
+        "random",
+        Candidates(tiny.embeddings[free].astype(np.float32)),
+        Labeled(np.empty((0, 16), np.float32), np.empty(0, np.int32)),
+        size=NUM_GROUPS + 1,
+        rng=tiny.campaign.rng("select", 0),
+    )
+    assert rows_of(tiny, record) == sorted(free[position] for position in drawn.positions)
+
+
+def test_a_threshold_of_1_leaves_near_duplicates_alone(ray_session, copies):
+    tiny = copies(15, near_duplicate=1.0)
+    picked = rows_of(tiny, round_0(tiny))
+    assert len({row % NUM_GROUPS for row in picked}) < len(picked) == 15
+
+
+MANY = 2 * HERD_PER_CLASS
+"""Answers of two classes from which on `auto` asks for margins."""
+
+
+@pytest.fixture
+def two_classes(begin):
+    """A pool of two classes, of which `MANY` are answered."""
+
+    def make(**sampling):
+        vectors, _ = clustered(num=3 * MANY)
+        rows = np.arange(len(vectors))
+        tiny = begin(classes=["even", "odd"], sampling=sampling)
+        part = part_of(tiny.campaign.store, vectors, rows)
+        tiny = with_pool(tiny, vectors, rows % 2, Pieces((part,), ((0, len(rows) - 1),)))
+        known = rows[:MANY]
+        tiny.resolve(0, tiny.answered(known))
+        return tiny, model_of(tiny, known)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "strategy", "why"),
+    [
+        (0.75, "margin", f"auto: {MANY} answers for 2 classes are many, so ask where the model is undecided"),
+        (0.5, "herding", "auto: the last model knew little (50% right where one class is 50%), so cover the pool"),
+        (None, "margin", f"auto: {MANY} answers for 2 classes are many, so ask where the model is undecided"),
+    ],
+)
+def test_auto_knows_how_the_rounds_went(ray_session, two_classes, accuracy, strategy, why):
+    tiny, (head, model) = two_classes(near_duplicate=1.0)  # its clusters lie so far out that all of one are alike
+    tiny.campaign.records.commit("rounds/0000/shortlist", Record(facts={"strategy": "herding"}))
+    tiny.campaign.records.commit("rounds/0000/model", Record(facts={"num_answers": MANY, "accuracy": accuracy}))
+    record = round_1(tiny, model, audit=np.array([MANY]))
+    items = [item for item in asked(tiny, record) if item["strategy"] != "audit"]
+    assert record.facts["strategy"] == strategy
+    assert {item["strategy"] for item in items} == {"auto"}
+    assert all(item["reason"].startswith(f"{why}; ") for item in items)
+    free = np.array(sorted(range(MANY + 1, 3 * MANY), key=lambda row: f"item-{row}"))
+    embeddings = tiny.embeddings[free]
+    direct = pick(
+        strategy,
+        Candidates(embeddings.astype(np.float32), probabilities=head.probabilities(embeddings).astype(np.float32)),
+        Labeled(tiny.embeddings[:MANY].astype(np.float32), tiny.truth[:MANY]),
+        size=SIZE,
+        rng=tiny.campaign.rng("select", 1),
+    )
+    assert [item["row"] for item in sorted(items, key=lambda item: -item["score"])] == free[direct.positions].tolist()
+
+
+def test_history_is_that_of_rounds_with_a_model(tiny):
+    """Round 1 had none, as all answers named one class; the round in question has no past of its own."""
+    commit = tiny.campaign.records.commit
+    for number, (strategy, accuracy) in enumerate([("herding", 0.5), ("typiclust", None), ("margin", 0.75)]):
+        commit(f"rounds/{number:04d}/shortlist", Record(facts={"strategy": strategy}))
+        if number != 1:
+            facts = {"num_answers": 20 * (number + 1), "accuracy": accuracy}
+            commit(f"rounds/{number:04d}/model", Record(facts=facts))
+    past = (Round("herding", 20, 0.5), Round("margin", 60, 0.75))
+    assert shortlist._history(tiny.campaign, 0) == ()
+    assert shortlist._history(tiny.campaign, 2) == past[:1]
+    assert shortlist._history(tiny.campaign, 3) == past
+
+
+RARE = np.array([0, 3, 6, 300])
+"""Answered rows of the pool below: three of class 0, and one, the last, of class 1."""
+
+
+@pytest.fixture
+def celled(begin, tmp_path):
+    """A pool of 900 vectors, whose rows count by threes, with an index of twelve cells, all of them searched."""
+    vectors, centroids = clustered(num=900, dim=16)
+    made = []
+
+    def make(order=None, cuts=3, known=RARE, **sampling):
+        made.append(1)
+        tiny = begin(classes=["a", "b"], sampling=sampling, workspace=str(tmp_path / f"ws-{len(made)}"))
+        rows = 3 * np.arange(900)
+        facts, pieces = write_celled(tiny.campaign, vectors, rows, centroids, order=order, cuts=cuts, nprobe=12)
+        tiny = with_pool(tiny, np.repeat(vectors, 3, axis=0), np.repeat(np.arange(900) % 2, 3), pieces)
+        tiny.truth[RARE] = [0, 0, 0, 1]
+        tiny.resolve(0, tiny.answered(known))
+        return tiny, Record(facts=facts), model_of(tiny, known)
+
+    return make
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_rare_looks_around_what_is_known_of_the_class(ray_session, celled, flat):
+    """With cells: among the nearest to the one item of the rare class. Without: among a random draw."""
+    tiny, indexed, (head, model) = celled(strategy="rare", max_candidates=50, near_duplicate=1.0)
+    audit = np.array([303, 1500])
+    rows = np.setdiff1d(3 * np.arange(900), [*RARE, *audit])
+    if flat:
+        order = np.argsort(-random_priority(rows, seed=0, round_number=1))
+    else:
+        order = np.argsort(((tiny.embeddings[rows].astype(float) - tiny.embeddings[300]) ** 2).sum(axis=1))
+    near = np.array(sorted(rows[order[:50]], key=lambda row: f"item-{row}"))
+    likely = head.probabilities(tiny.embeddings[near])[:, 1].astype(np.float32)
+    expected = near[np.argsort(-likely, kind="stable")[:SIZE]]
+    record = round_1(tiny, model, audit=audit, indexed=FLAT if flat else indexed)
+    items = [item for item in asked(tiny, record) if item["strategy"] == "rare"]
+    assert sorted(item["row"] for item in items) == sorted(expected.tolist())
+    assert all(item["reason"].endswith("of class 1, of which 1 is known") for item in items)
+
+
+@pytest.mark.parametrize("num_known", [0, 5 * COVER_PER_CLASS, 3 * HERD_PER_CLASS])
+def test_shard_orders_and_workers_change_no_shortlist_of_auto(ray_session, celled, monkeypatch, num_known):
+    """One worker and three, shards in two orders and of two sizes, whatever `auto` chooses."""
+    monkeypatch.setattr(narrowing, "TASK_ROWS", 150)
+    known = 3 * np.arange(num_known) + 6 if num_known else RARE
+    found = []
+    for workers, order, cuts in ((1, [0, 1, 2, 3], 4), (3, [2, 0, 3, 1], 4), (3, [4, 1, 0, 3, 2], 5)):
+        monkeypatch.setattr(runtime, "IN_FLIGHT", workers)
+        # A third of a core each, so that three of them fit on any machine.
+        monkeypatch.setitem(runtime.map_tasks.__kwdefaults__, "num_cpus", 1 / workers)
+        tiny, indexed, (_, model) = celled(order, cuts, known, max_candidates=200)
+        if num_known:
+            record = round_1(tiny, model, audit=np.array([1500, 0]), indexed=indexed)
+        else:
+            record = round_0(tiny, audit=np.array([1500, 0]), indexed=indexed)
+        found.append((record.facts, asked(tiny, record)))
+    assert len(found[0][1]) == SIZE + 2
+    assert found[0] == found[1] == found[2]

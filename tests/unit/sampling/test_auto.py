@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,11 @@ def test_answers_of_one_class_make_no_model():
     [
         (FEW - 1, "herding", f"auto: {FEW - 1} answers for 4 classes are few, so cover the pool"),
         (FEW, "uherding", f"auto: {FEW} answers for 4 classes are some, so cover what the model is unsure of"),
-        (SOME - 1, "uherding", f"auto: {SOME - 1} answers for 4 classes are some, so cover what the model is unsure of"),
+        (
+            SOME - 1,
+            "uherding",
+            f"auto: {SOME - 1} answers for 4 classes are some, so cover what the model is unsure of",
+        ),
         (SOME, "margin", f"auto: {SOME} answers for 4 classes are many, so ask where the model is undecided"),
     ],
 )
@@ -160,3 +166,8 @@ def test_the_picks_are_those_of_the_strategy_chosen(probabilities, num_answers, 
 def test_whatever_it_chooses_is_in_the_registry():
     for name in ("herding", "uherding", "margin", "balanced:margin"):
         assert set(find(name).needs) <= {"embeddings", "probabilities"}
+
+
+def test_the_docs_say_the_limits():
+    told = " ".join((Path(__file__).parents[3] / "docs" / "sampling.md").read_text().split())
+    assert f"`herding` below {COVER_PER_CLASS} answers a class, `uherding` below {HERD_PER_CLASS}, and `margin`" in told

@@ -148,9 +148,7 @@ def test_uherding_by_hand():
     apart = np.exp(-25 / 18)
     picks = pick("uherding", 2)
     assert picks.positions.tolist() == [1, 0]
-    np.testing.assert_allclose(
-        picks.scores, [(3.23 + 0.2 * apart) / 3.43, 0.2 * (1 - apart) / 3.43], rtol=1e-4
-    )
+    np.testing.assert_allclose(picks.scores, [(3.23 + 0.2 * apart) / 3.43, 0.2 * (1 - apart) / 3.43], rtol=1e-4)
     assert picks.reasons[0].endswith(" % more of what the model is unsure of")
 
 
