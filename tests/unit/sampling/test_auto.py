@@ -9,6 +9,8 @@ from raylabel.sampling.auto import COVER_PER_CLASS, HERD_PER_CLASS, Choice, bala
 CLASSES = 4
 FEW, SOME = COVER_PER_CLASS * CLASSES, HERD_PER_CLASS * CLASSES
 """Answers from which on they are some, and many."""
+LAST, LATE = SOME - 1, "margin"
+"""The last number that is not many; what is taken from there on."""
 
 
 def answers(count, classes=CLASSES):
@@ -40,12 +42,8 @@ def test_answers_of_one_class_make_no_model():
     [
         (FEW - 1, "herding", f"auto: {FEW - 1} answers for 4 classes are few, so cover the pool"),
         (FEW, "uherding", f"auto: {FEW} answers for 4 classes are some, so cover what the model is unsure of"),
-        (
-            SOME - 1,
-            "uherding",
-            f"auto: {SOME - 1} answers for 4 classes are some, so cover what the model is unsure of",
-        ),
-        (SOME, "margin", f"auto: {SOME} answers for 4 classes are many, so ask where the model is undecided"),
+        (LAST, "uherding", f"auto: {LAST} answers for 4 classes are some, so cover what the model is unsure of"),
+        (SOME, LATE, f"auto: {SOME} answers for 4 classes are many, so ask where the model is undecided"),
     ],
 )
 def test_the_limits_by_hand(count, strategy, told):
@@ -57,19 +55,19 @@ def test_classes_count_whether_or_not_they_were_seen():
     """Answers of two of a hundred classes are few; where nobody knows how many there are, those seen are all."""
     two = answers(FEW, classes=2)
     assert chosen(two, num_classes=100).strategy == "herding"
-    assert chosen(answers(2 * HERD_PER_CLASS, classes=2), num_classes=None).strategy == "margin"
+    assert chosen(answers(2 * HERD_PER_CLASS, classes=2), num_classes=None).strategy == LATE
 
 
 @pytest.mark.parametrize(
     ("accuracies", "strategy"),
     [
-        ([], "margin"),  # nothing is known of how it went
-        ([None], "margin"),
-        ([0.2, 0.26], "margin"),  # the majority is one fourth
+        ([], LATE),  # nothing is known of how it went
+        ([None], LATE),
+        ([0.2, 0.26], LATE),  # the majority is one fourth
         ([0.9, 0.25], "herding"),  # no better is not better
         ([0.9, 0.1], "herding"),  # the last round counts
         ([0.1, None], "herding"),  # the last that could be judged
-        ([0.1, 0.9, None], "margin"),
+        ([0.1, 0.9, None], LATE),
     ],
 )
 def test_a_model_no_better_than_the_majority(accuracies, strategy):
@@ -85,7 +83,7 @@ def test_the_majority_is_that_of_the_answers():
     """Three fourths of one class: 74 % right is less than a guess, 76 % is more."""
     skewed = np.repeat(np.array([1, 0, 2, 3], np.int32), [3 * SOME, SOME // 2, SOME // 4, SOME // 4])
     assert chosen(skewed, history=went(0.74)).strategy == "herding"
-    assert chosen(skewed, history=went(0.76)).strategy == "margin"
+    assert chosen(skewed, history=went(0.76)).strategy == LATE
 
 
 def predicted(*counts):
@@ -93,7 +91,7 @@ def predicted(*counts):
     return np.eye(len(counts), dtype=np.float32)[np.repeat(np.arange(len(counts)), counts)]
 
 
-MARGIN = Choice("margin", "auto: because")
+CHOICE = Choice(LATE, "auto: because")
 
 
 @pytest.mark.parametrize(
@@ -109,8 +107,8 @@ MARGIN = Choice("margin", "auto: because")
     ],
 )
 def test_balance_by_hand(counts, balanced):
-    expected = Choice("balanced:margin", f"auto: because, as much in each class: the largest is {balanced} of them")
-    assert balance(MARGIN, predicted(*counts)) == (expected if balanced else MARGIN)
+    expected = Choice(f"balanced:{LATE}", f"auto: because, as much in each class: the largest is {balanced} of them")
+    assert balance(CHOICE, predicted(*counts)) == (expected if balanced else CHOICE)
 
 
 def pool(probabilities=None, count=60, seed=0):
@@ -135,9 +133,9 @@ def skewed(classes=6, count=60):
         (None, 0, (), "herding"),
         (unsure(4), FEW - 1, (), "herding"),
         (unsure(4), FEW, (), "uherding"),
-        (unsure(4), SOME, (), "margin"),
+        (unsure(4), SOME, (), LATE),
         (unsure(4), SOME, (0.1,), "herding"),
-        (skewed(), 6 * HERD_PER_CLASS, (), "balanced:margin"),
+        (skewed(), 6 * HERD_PER_CLASS, (), f"balanced:{LATE}"),
     ],
 )
 def test_the_picks_are_those_of_the_strategy_chosen(probabilities, num_answers, history, strategy):
@@ -156,7 +154,7 @@ def test_the_picks_are_those_of_the_strategy_chosen(probabilities, num_answers, 
         history=labeled.history,
         has_model=probabilities is not None,
     )
-    if strategy == "balanced:margin":
+    if strategy == f"balanced:{LATE}":
         choice = balance(choice, probabilities)
     assert choice.strategy == strategy
     assert choice.why.startswith("auto: ")
@@ -164,7 +162,7 @@ def test_the_picks_are_those_of_the_strategy_chosen(probabilities, num_answers, 
 
 
 def test_whatever_it_chooses_is_in_the_registry():
-    for name in ("herding", "uherding", "margin", "balanced:margin"):
+    for name in ("herding", "uherding", LATE, f"balanced:{LATE}"):
         assert set(find(name).needs) <= {"embeddings", "probabilities"}
 
 

@@ -5,6 +5,7 @@ import pytest
 from candidates import AT_ZERO, NOTHING, pick
 
 from raylabel.sampling import Candidates, Labeled, select
+from raylabel.sampling.herding import WIDTH
 
 
 def test_margin_by_hand():
@@ -130,14 +131,16 @@ def test_probcover_by_hand():
 def test_herding_by_hand():
     """Directions of one dimension are 1, and for item 0 nothing: the four at 1 are covered by the first of them.
 
-    One row of five lies apart: v = 2 (4/5 - 16/25) = 8/25; the zero is exp(-1 / (2.25 v)) = exp(-25/18) covered.
+    One row of five lies apart: v = 2 (4/5 - 16/25) = 8/25; the zero is covered by exp(-1 / (width * v)).
     """
-    apart = np.exp(-25 / 18)
+    apart = np.exp(-25 / (8 * WIDTH))
     picks = pick("herding", 2)
     assert picks.positions.tolist() == [1, 0]
     np.testing.assert_allclose(picks.scores, [(4 + apart) / 5, (1 - apart) / 5], rtol=1e-5)
-    assert picks.reasons == ("covers 85 % more of the candidates", "covers 15 % more of the candidates")
-    np.testing.assert_allclose([(4 + apart) / 5, (1 - apart) / 5], [0.85, 0.15], atol=1e-3)
+    found = [
+        float(reason.removeprefix("covers ").removesuffix(" % more of the candidates")) for reason in picks.reasons
+    ]
+    np.testing.assert_allclose(found, [20 * (4 + apart), 20 * (1 - apart)], rtol=5e-3)
     after = pick("herding", 1, labeled=Labeled(np.ones((1, 1), np.float32), np.zeros(1, np.int32)))
     assert after.positions.tolist() == [0]
     np.testing.assert_allclose(after.scores, [(1 - apart) / 5], rtol=1e-5)
@@ -145,7 +148,7 @@ def test_herding_by_hand():
 
 def test_uherding_by_hand():
     """As above with weights 1 - margin: .2 for the zero, .98 + 1 + .5 + .75 = 3.23 for the others."""
-    apart = np.exp(-25 / 18)
+    apart = np.exp(-25 / (8 * WIDTH))
     picks = pick("uherding", 2)
     assert picks.positions.tolist() == [1, 0]
     np.testing.assert_allclose(picks.scores, [(3.23 + 0.2 * apart) / 3.43, 0.2 * (1 - apart) / 3.43], rtol=1e-4)

