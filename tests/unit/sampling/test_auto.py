@@ -168,4 +168,4 @@ def test_whatever_it_chooses_is_in_the_registry():
 
 def test_the_docs_say_the_limits():
     told = " ".join((Path(__file__).parents[3] / "docs" / "sampling.md").read_text().split())
-    assert f"`herding` below {COVER_PER_CLASS} answers a class, `uherding` below {HERD_PER_CLASS}, and `margin`" in told
+    assert f"`herding` below {COVER_PER_CLASS} answers a class, `uherding` below {HERD_PER_CLASS}, and `{LATE}`" in told
