@@ -1,10 +1,13 @@
 """Small pools whose index has cells, made by hand."""
 
+import hashlib
+
 import faiss
 import numpy as np
 import pyarrow as pa
 
 from raylabel import schema
+from raylabel.campaign import Pieces
 from raylabel.workspace import write_part
 
 
@@ -37,3 +40,17 @@ def part_of(store, vectors, rows):
     packed = pa.FixedSizeBinaryArray.from_buffers(columns.field("embedding").type, len(rows), [None, data])
     ids = pa.array([f"item-{row}" for row in rows.tolist()])
     return write_part(store, "embeddings/celled/part", pa.table([pa.array(rows), ids, packed], schema=columns))
+
+
+def write_celled(campaign, vectors, rows, centroids, *, order=None, cuts=3, nprobe=4):
+    """Write parts and an index of such a pool, shards in some order; gives the facts of its record and the pieces."""
+    shards = np.array_split(np.arange(len(rows)), cuts)
+    order = list(range(cuts)) if order is None else order
+    parts = {shard: part_of(campaign.store, vectors[shards[shard]], rows[shards[shard]]) for shard in order}
+    added = np.concatenate([shards[shard] for shard in order])
+    index = faiss.serialize_index(index_of(vectors[added], rows[added], centroids)).tobytes()
+    campaign.store.write("index/celled.faiss", index)
+    facts = {"index": "index/celled.faiss", "sha256": hashlib.sha256(index).hexdigest(), "data": None}
+    facts |= {"num_rows": len(rows), "dim": vectors.shape[1], "num_cells": len(centroids), "nprobe": nprobe}
+    spans = tuple((int(rows[shard[0]]), int(rows[shard[-1]])) for shard in shards)
+    return {**facts, "backbone": "celled"}, Pieces(tuple(parts[shard] for shard in range(cuts)), spans)

@@ -63,7 +63,8 @@ def herd(
         width: the kernel's squared width in mean squared distances, above 0.
 
     Returns:
-        The picks; ties break by lowest position.
+        The picks; ties break by lowest position. Gains are sums in float32: what is even but for their rounding, as
+            copies are and two items that only cover each other, may come in either order.
 
     Raises:
         ValueError: `size` or `width` is out of range, lengths or dimensions differ, a weight is negative, or a value

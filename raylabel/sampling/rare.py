@@ -6,29 +6,13 @@ labeled as candidates, which an index finds without a pass over the pool.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from raylabel.sampling.arrays import FloatArray, IndexArray
+from raylabel.sampling.arrays import FloatArray
 from raylabel.sampling.herding import to_unit
 
 BLOCK_ROWS = 4_096
-
-
-class RarePicks(NamedTuple):
-    """Picks and how likely each is of the rare class.
-
-    Args:
-        positions: (size,) int64 positions in the candidates, in pick order, without repeats.
-        scores: (size,) float32; the class's probability, or the likeness to a known one where no head knows the class.
-        label_index: the class that was looked for.
-    """
-
-    positions: IndexArray
-    scores: FloatArray
-    label_index: int
 
 
 def rarest(label_index: NDArray[np.int32]) -> int:

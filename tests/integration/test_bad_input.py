@@ -106,7 +106,7 @@ def test_one_class(tree: dict[str, Any], tmp_path: Path) -> None:
     ("section", "key", "value", "message"),
     [
         ("sampling", "strategy", "margins", "unknown strategy 'margins': did you mean margin"),
-        ("sampling", "cold_start", "entropy", "'entropy' needs a model and round 0 has none"),
+        ("sampling", "cold_start", "entropy", "'entropy' needs a model or answers and round 0 has none"),
         ("backbone", "name", "resnet19", "unknown backbone 'resnet19': did you mean resnet1"),
         ("budget", "train_answers", 5000, "5000 training and 100 audit answers are more than the 600 items"),
         ("budget", "audit_answers", 10, "10 cannot certify at most 10.0% wrong"),

@@ -173,11 +173,11 @@ def test_unknown_strategy(tmp_path, place):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_cold_start(name, tmp_path):
     config = settings(tmp_path, sampling={"cold_start": name})
-    fits = "k_center or kmeans or probcover or random or typiclust"
+    fits = "auto or herding or k_center or kmeans or probcover or random or typiclust"
     if name in fits.split(" or "):
         check_strategies(config)
         return
-    with pytest.raises(ConfigError, match=f"'{name}' needs a model and round 0 has none; choose {fits}"):
+    with pytest.raises(ConfigError, match=f"'{name}' needs a model or answers and round 0 has none; choose {fits}"):
         check_strategies(config)
 
 

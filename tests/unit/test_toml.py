@@ -40,7 +40,7 @@ def test_the_smallest_config_has_the_documented_defaults(campaign, tmp_path):
     assert config.seed == 0
     assert (config.budget.train_answers, config.budget.audit_answers, config.budget.rounds) == (500, 400, 5)
     assert (config.acceptance.max_error, config.acceptance.alpha, config.acceptance.promise) == (0.05, 0.05, "auto")
-    assert (config.sampling.strategy, config.sampling.cold_start) == ("margin", "random")
+    assert (config.sampling.strategy, config.sampling.cold_start) == ("auto", "herding")
     assert (config.labeling.labeler, config.labeling.wait) == ("files", "exit")
     assert (config.pool.format, config.pool.image_column, config.pool.id_column) == ("auto", "image", None)
     assert (config.backbone.name, config.backbone.weights) == ("mobilenet_v3_small", "DEFAULT")

@@ -1,9 +1,8 @@
-import hashlib
+from dataclasses import replace
 
-import faiss
 import numpy as np
 import pytest
-from celled import clustered, index_of, part_of
+from celled import clustered, index_of, write_celled
 from rounds import AUDIT, KNOWN, free_rows, model_of
 
 from raylabel import runtime
@@ -35,7 +34,7 @@ def test_the_highest_stay(ray_session, begin, statistic, monkeypatch):
     assert len({next(i for i, (_, last) in enumerate(tiny.pieces.spans) if row <= last) for row in found}) > 1
 
 
-@pytest.mark.parametrize("statistic", ["random", "cells", "centers"])
+@pytest.mark.parametrize("statistic", ["random", "cells", "centers", "neighbours"])
 def test_at_random(ray_session, begin, statistic):
     """Also where there is no index, or one without cells."""
     tiny = begin(sampling={"max_candidates": SIZE})
@@ -50,8 +49,9 @@ def test_at_random(ray_session, begin, statistic):
 def test_everything_barred(ray_session, tiny, celled):
     found = narrow(tiny.campaign, 1, tiny.pieces, statistic="random", barred=np.arange(60))
     assert found.tolist() == []
-    for statistic in ("cells", "centers"):
+    for statistic in ("cells", "centers", "neighbours"):
         campaign, indexed, pieces = celled()
+        indexed = replace(indexed, known=np.zeros((1, DIM), np.float32))
         assert narrow(campaign, 1, pieces, statistic=statistic, barred=np.arange(3 * NUM), indexed=indexed).size == 0
 
 
@@ -75,16 +75,7 @@ def celled(begin, pool, tmp_path):
         """Shards written in another order, and their rows added in that order; the answered rows are the first 30."""
         made.append(1)
         campaign = begin(sampling=sampling, workspace=str(tmp_path / f"ws-{len(made)}")).campaign
-        shards = np.array_split(np.arange(NUM), cuts)
-        order = list(range(cuts)) if order is None else order
-        parts = {shard: part_of(campaign.store, vectors[shards[shard]], rows[shards[shard]]) for shard in order}
-        added = np.concatenate([shards[shard] for shard in order])
-        index = faiss.serialize_index(index_of(vectors[added], rows[added], centroids)).tobytes()
-        campaign.store.write("index/celled.faiss", index)
-        facts = {"index": "index/celled.faiss", "sha256": hashlib.sha256(index).hexdigest(), "data": None}
-        facts |= {"num_rows": NUM, "dim": DIM, "num_cells": len(centroids), "nprobe": 4, "backbone": "celled"}
-        spans = tuple((int(rows[shard[0]]), int(rows[shard[-1]])) for shard in shards)
-        pieces = Pieces(tuple(parts[shard] for shard in range(cuts)), spans)
+        facts, pieces = write_celled(campaign, vectors, rows, centroids, order=order, cuts=cuts)
         return campaign, Indexed(facts, rows[:30], 10), pieces
 
     return make
@@ -118,6 +109,26 @@ def test_centers_of_cells(ray_session, celled, pool, monkeypatch):
         found = narrow(campaign, 4, pieces, statistic="centers", barred=barred, indexed=indexed)
         assert found.tolist() == expected.tolist()
     assert len(found) == 150
+
+
+@pytest.mark.parametrize("limit", [50, 150, 1000])
+def test_neighbours_of_what_is_known(ray_session, celled, pool, limit):
+    """Rank by rank, the nearest of each of three before the second nearest of any, and none twice."""
+    vectors, rows, _ = pool
+    known, barred = vectors[[3, 200, 850]], np.sort(rows[:45])
+    campaign, indexed, pieces = celled(max_candidates=limit)
+    indexed = replace(indexed, known=known, facts={**indexed.facts, "nprobe": 12})  # all cells, so that it is exact
+    found = narrow(campaign, 1, pieces, statistic="neighbours", barred=barred, indexed=indexed)
+    ranked = [np.argsort(((vectors - one) ** 2).sum(axis=1), kind="stable") for one in known]
+    expected: list[int] = []
+    each = max(narrowing.LEAST_NEIGHBOURS, limit // 3)
+    for rank in range(each):
+        for order in ranked:
+            row = int(rows[order[rank]])
+            if row not in barred and row not in expected and len(expected) < limit:
+                expected.append(row)
+    assert found.tolist() == sorted(expected)
+    assert len(expected) == limit if limit < 150 else len(expected) > 100
 
 
 @pytest.mark.parametrize("statistic", ["cells", "centers"])

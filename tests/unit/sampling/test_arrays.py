@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from raylabel.sampling.arrays import Candidates, Labeled, Picks
+from raylabel.sampling.arrays import Candidates, Labeled, Picks, Round
 
 EMBEDDINGS = np.arange(6, dtype=np.float32).reshape(3, 2)
 HALVES = np.full((3, 2), 0.5, np.float32)
@@ -26,6 +26,29 @@ def test_candidates_keep_what_they_are_given():
     assert len(candidates) == 3
     assert candidates.embeddings is EMBEDDINGS
     assert candidates.probabilities is HALVES
+
+
+def test_some_of_the_candidates():
+    """In the order asked for, along the axis of items; neighbours are positions into all, so they stay behind."""
+    members = np.array([[[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]], [[0.6, 0.4], [0.5, 0.5], [0.4, 0.6]]])
+    candidates = Candidates(
+        EMBEDDINGS,
+        probabilities=members[0],
+        members=members,
+        head=len,
+        neighbours=np.array([[1], [2], [0]]),
+        groups=np.array([7, 8, 9]),
+    )
+    some = candidates.take(np.array([2, 0]))
+    assert some.embeddings.tolist() == [[4.0, 5.0], [0.0, 1.0]]
+    assert some.probabilities.tolist() == [[0.3, 0.7], [0.1, 0.9]]
+    assert some.members.tolist() == [[[0.3, 0.7], [0.1, 0.9]], [[0.4, 0.6], [0.6, 0.4]]]
+    assert some.groups.tolist() == [9, 7]
+    assert some.head is len
+    assert some.neighbours is None
+    bare = Candidates(EMBEDDINGS).take(np.array([1]))
+    assert len(bare) == 1
+    assert (bare.probabilities, bare.members, bare.groups, bare.head) == (None, None, None, None)
 
 
 def test_no_candidates_are_candidates():
@@ -70,6 +93,16 @@ def test_labeled_may_be_empty():
     assert labeled.history == ()
 
 
+def test_history_is_kept():
+    history = (Round("herding", 20, None), Round("margin", 40, 0.75))
+    labeled = Labeled(EMBEDDINGS, np.zeros(3, np.int32), history)
+    assert labeled.history is history
+    assert [(past.strategy, past.num_answers, past.accuracy) for past in labeled.history] == [
+        ("herding", 20, None),
+        ("margin", 40, 0.75),
+    ]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -80,7 +113,8 @@ def test_labeled_may_be_empty():
         ({"label_index": np.zeros(2, np.int32)}, "label_index: got shape (2,), expected (3,)"),
         ({"label_index": np.zeros(3, np.int64)}, "label_index: got dtype int64, expected int32"),
         ({"label_index": np.array([0, -1, 2], np.int32)}, "label_index: got -1, expected at least 0"),
-        ({"history": [1]}, "history: got list, expected a tuple"),
+        ({"history": [Round("margin", 5, 0.5)]}, "history: got list, expected a tuple of Round"),
+        ({"history": (Round("margin", 5, None), 1)}, "history: got tuple, expected a tuple of Round"),
     ],
 )
 def test_labeled_that_does_not_fit_is_refused(fields, message):

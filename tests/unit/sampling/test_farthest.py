@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skactiveml.pool import CoreSet
 
 from raylabel.sampling import farthest
 from raylabel.sampling.distances import nearest_squared_distances
@@ -25,6 +26,15 @@ def both(pool, covered, size, seed=0):
         find(pool, covered=covered, size=size, rng=np.random.default_rng(seed))
         for find in (farthest_first, farthest_first_by_blocks)
     ]
+
+
+def test_the_picks_of_scikit_activeml():
+    """Its CoreSet, begun from the same labeled items."""
+    pool, covered = blobs(3, 400), blobs(4, 5)
+    labels = np.concatenate([np.full(400, np.nan), np.zeros(5)])
+    theirs = CoreSet(random_state=0).query(np.concatenate([pool, covered]), labels, batch_size=60)
+    for picks in both(pool, covered, 60):
+        assert picks.positions.tolist() == theirs.tolist()
 
 
 @pytest.mark.parametrize(("num", "num_covered", "size"), [(1, 0, 1), (700, 0, 700), (3000, 0, 500), (3000, 1100, 300)])

@@ -1,9 +1,11 @@
 """What each strategy says of its picks: positions, scores and reasons, by hand."""
 
 import numpy as np
+import pytest
 from candidates import AT_ZERO, NOTHING, pick
 
-from raylabel.sampling import Candidates, select
+from raylabel.sampling import Candidates, Labeled, select
+from raylabel.sampling.herding import WIDTH
 
 
 def test_margin_by_hand():
@@ -124,6 +126,70 @@ def test_probcover_by_hand():
     assert picks.positions.tolist() == [4, 1]
     assert picks.scores.tolist() == [3.0, 2.0]
     assert picks.reasons == tuple(f"covers {n} more items within a distance of 3" for n in (3, 2))
+
+
+def test_herding_by_hand():
+    """Directions of one dimension are 1, and for item 0 nothing: the four at 1 are covered by the first of them.
+
+    One row of five lies apart: v = 2 (4/5 - 16/25) = 8/25; the zero is covered by exp(-1 / (width * v)).
+    """
+    apart = np.exp(-25 / (8 * WIDTH))
+    picks = pick("herding", 2)
+    assert picks.positions.tolist() == [1, 0]
+    np.testing.assert_allclose(picks.scores, [(4 + apart) / 5, (1 - apart) / 5], rtol=1e-5)
+    found = [
+        float(reason.removeprefix("covers ").removesuffix(" % more of the candidates")) for reason in picks.reasons
+    ]
+    np.testing.assert_allclose(found, [20 * (4 + apart), 20 * (1 - apart)], rtol=5e-3)
+    after = pick("herding", 1, labeled=Labeled(np.ones((1, 1), np.float32), np.zeros(1, np.int32)))
+    assert after.positions.tolist() == [0]
+    np.testing.assert_allclose(after.scores, [(1 - apart) / 5], rtol=1e-5)
+
+
+def test_uherding_by_hand():
+    """As above with weights 1 - margin: .2 for the zero, .98 + 1 + .5 + .75 = 3.23 for the others."""
+    apart = np.exp(-25 / (8 * WIDTH))
+    picks = pick("uherding", 2)
+    assert picks.positions.tolist() == [1, 0]
+    np.testing.assert_allclose(picks.scores, [(3.23 + 0.2 * apart) / 3.43, 0.2 * (1 - apart) / 3.43], rtol=1e-4)
+    assert picks.reasons[0].endswith(" % more of what the model is unsure of")
+
+
+LABELED = Labeled(np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 5.0]], np.float32), np.array([2, 0, 0], np.int32))
+AROUND = Candidates(np.array([[0.0, 1.0], [3.0, 4.0], [-1.0, 0.0], [2.0, 0.0]], np.float32))
+
+
+def test_rare_by_probability():
+    """Class 2 has one answer, class 0 two: the likeliest of class 2, equals by position."""
+    said = np.array([[0.5, 0.25, 0.25], [0.25, 0.25, 0.5], [1.0, 0.0, 0.0], [0.5, 0.0, 0.5]])
+    known = Candidates(AROUND.embeddings, probabilities=said)
+    picks = select("rare", known, LABELED, size=3, rng=np.random.default_rng(0))
+    assert picks.positions.tolist() == [1, 3, 0]
+    assert picks.scores.tolist() == [0.5, 0.5, 0.25]
+    assert picks.reasons == tuple(f"probability {p} of class 2, of which 1 is known" for p in (0.5, 0.5, 0.25))
+
+
+def test_rare_without_a_model():
+    """Nearest by angle to the one item known of class 2."""
+    picks = select("rare", AROUND, LABELED, size=4, rng=np.random.default_rng(0))
+    assert picks.positions.tolist() == [3, 1, 0, 2]
+    np.testing.assert_allclose(picks.scores, [1.0, 0.6, 0.0, -1.0], atol=1e-6)
+    assert picks.reasons[1] == "cosine 0.6 to a known item of class 2, of which 1 is known"
+
+
+def test_rare_while_all_answers_name_one_class():
+    """No head tells that class from others: its likeness decides, whatever probabilities say."""
+    said = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [0.2, 0.8]])
+    both = Labeled(np.array([[0.0, 2.0], [1.0, 0.0]], np.float32), np.array([1, 1], np.int32))
+    picks = select("rare", Candidates(AROUND.embeddings, probabilities=said), both, size=3, rng=None)
+    assert picks.positions.tolist() == [0, 3, 1]
+    np.testing.assert_allclose(picks.scores, [1.0, 1.0, 0.8], rtol=1e-6)
+    assert picks.reasons[2] == "cosine 0.8 to a known item of class 1, of which 2 are known"
+
+
+def test_rare_wants_a_known_item():
+    with pytest.raises(ValueError, match="rare-class search: got 0 labeled items"):
+        pick("rare", 1)
 
 
 def test_badge_by_hand():

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from skactiveml.pool import uncertainty_scores
 
 from raylabel.sampling.uncertainty import bald, entropy, least_confidence, margin
 
@@ -30,6 +31,14 @@ def test_scores_by_hand(score, by_hand, dtype):
     scores = score(np.array(ROWS, dtype))
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, by_hand, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("score", "method"), [(least_confidence, "least_confident"), (margin, "margin_sampling"), (entropy, "entropy")]
+)
+def test_the_scores_of_scikit_activeml(score, method):
+    probabilities = np.concatenate([np.random.default_rng(0).dirichlet(np.full(7, 0.3), size=500), np.eye(7)])
+    np.testing.assert_allclose(score(probabilities), uncertainty_scores(probabilities, method=method), atol=1e-6)
 
 
 def test_two_classes_rank_alike_by_all_three():
