@@ -255,7 +255,7 @@ def test_a_threshold_of_1_leaves_near_duplicates_alone(ray_session, copies):
     assert len({row % NUM_GROUPS for row in picked}) < len(picked) == 15
 
 
-MANY, LATE = 2 * HERD_PER_CLASS, "margin"
+MANY, LATE = 2 * HERD_PER_CLASS, "falcun"
 """Answers of two classes that are many to `auto`, and the strategy it then takes."""
 
 

@@ -9,7 +9,7 @@ from raylabel.sampling.auto import COVER_PER_CLASS, HERD_PER_CLASS, Choice, bala
 CLASSES = 4
 FEW, SOME = COVER_PER_CLASS * CLASSES, HERD_PER_CLASS * CLASSES
 """Answers from which on they are some, and many."""
-LAST, LATE = SOME - 1, "margin"
+LAST, LATE = SOME - 1, "falcun"
 """The last number that is not many; what is taken from there on."""
 
 

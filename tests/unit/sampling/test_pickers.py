@@ -155,6 +155,21 @@ def test_uherding_by_hand():
     assert picks.reasons[0].endswith(" % more of what the model is unsure of")
 
 
+def test_falcun_by_hand():
+    """Relevance is (1 + margin score's) 2 * .2, 2 * .98, 2, 2 * .5 and 2 * .75 at first, to the tenth."""
+    draws = [int(pick("falcun", 1, seed=seed).positions[0]) for seed in range(1000)]
+    weights = np.array([0.2, 0.98, 1.0, 0.5, 0.75]) ** 10
+    # A standard deviation is 16.
+    assert abs(np.bincount(draws, minlength=5) - 1000 * weights / weights.sum()).max() < 70
+    picks = pick("falcun", 2)
+    margins = [0.8, 0.02, 0.0, 0.5, 0.25]
+    assert picks.reasons == tuple(
+        f"margin {margins[position]:g} between the two likeliest classes, unlike those before it"
+        for position in picks.positions.tolist()
+    )
+    np.testing.assert_allclose(picks.scores[0], 2 * (1 - margins[picks.positions[0]]), rtol=1e-6)
+
+
 LABELED = Labeled(np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 5.0]], np.float32), np.array([2, 0, 0], np.int32))
 AROUND = Candidates(np.array([[0.0, 1.0], [3.0, 4.0], [-1.0, 0.0], [2.0, 0.0]], np.float32))
 
