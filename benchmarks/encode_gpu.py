@@ -1,7 +1,7 @@
 """Embedding on a GPU: raylabel's encoder in each arithmetic, and JPEGs decoded by the GPU itself, held against the CPU.
 
-Needs no Ray. `python benchmarks/encode_gpu.py PHOTOS.parquet` (a column `image` of JPEGs) prints a table and, as its last
-line, one JSON object. Two threads feed the GPU, as an actor's do: pinned buffers, a stream each.
+Uses no Ray. `python benchmarks/encode_gpu.py PHOTOS.parquet` (a column `image` of JPEGs) prints a table and, as its
+last line, one JSON object. Two threads feed the GPU, as an actor's do: pinned buffers, a stream each.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
         began = time.perf_counter()
         many = decode_many(images, backbone, max_pixels=MAX_PIXELS, device=device)
         spent = time.perf_counter() - began
-        off = np.mean([np.abs(a.astype(int) - b.astype(int)).mean() for a, b in zip(many, ones, strict=True)])
+        off = np.mean([np.abs(np.asarray(a, int) - np.asarray(b, int)).mean() for a, b in zip(many, ones, strict=True)])
         print(f"| JPEGs by batch | {device} | {len(images) / spent:,.0f} images/s | mean difference {off:.2f} levels |")
         closing[f"jpegs {device}"] = round(len(images) / spent)
         closing[f"jpegs {device}, levels off"] = round(float(off), 3)

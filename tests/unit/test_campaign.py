@@ -8,7 +8,6 @@ from campaigns import bare_settings as settings
 
 from raylabel import campaign as module
 from raylabel import profile
-from raylabel.acceptance import smallest_audit
 from raylabel.campaign import (
     BEGUN,
     PREPARED,
@@ -16,8 +15,6 @@ from raylabel.campaign import (
     Campaign,
     EncoderRef,
     Pieces,
-    check_audit,
-    check_strategies,
     find_campaign,
     find_labels,
     folder,
@@ -29,8 +26,7 @@ from raylabel.campaign import (
     sample_share,
     training_answers,
 )
-from raylabel.errors import ConfigError, FingerprintError, UnknownName
-from raylabel.sampling import STRATEGIES
+from raylabel.errors import ConfigError, FingerprintError
 from raylabel.workspace import Part, Record, Store
 
 
@@ -161,42 +157,6 @@ def test_find_what_was_never_begun(tmp_path):
     with pytest.raises(ConfigError, match="nothing was begun there; start with `raylabel run`"):
         find_campaign(settings(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("place", ["strategy", "cold_start"])
-def test_unknown_strategy(tmp_path, place):
-    with pytest.raises(UnknownName, match="unknown strategy 'margn': did you mean margin"):
-        open_campaign(settings(tmp_path / "new", sampling={place: "margn"}))
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_cold_start(name, tmp_path):
-    config = settings(tmp_path, sampling={"cold_start": name})
-    fits = "auto or herding or k_center or kmeans or probcover or random or typiclust"
-    if name in fits.split(" or "):
-        check_strategies(config)
-        return
-    with pytest.raises(ConfigError, match=f"'{name}' needs a model or answers and round 0 has none; choose {fits}"):
-        check_strategies(config)
-
-
-def test_audit_that_cannot_certify_names_the_least(tmp_path):
-    """At 5 % over one round 59 answers are the least: 0.95 ** 59 <= 0.05 < 0.95 ** 58."""
-    one = {"rounds": 1, "audit_answers": 58}
-    with pytest.raises(ConfigError, match=r"58 cannot certify at most 5\.0% wrong .*: 59 is the least"):
-        check_audit(settings(tmp_path, budget=one))
-    check_audit(settings(tmp_path, budget={**one, "audit_answers": 59}))
-    check_audit(settings(tmp_path, budget={**one, "audit_answers": 0}))
-
-
-def test_rounds_share_alpha(tmp_path):
-    least = smallest_audit(0.05, 0.05 / 5)
-    assert 0.95**least <= 0.01 < 0.95 ** (least - 1)
-    check_audit(settings(tmp_path, budget={"audit_answers": least}))
-    with pytest.raises(ConfigError, match=f"with 99.0% confidence a look, even if all agree: {least} is the least"):
-        check_audit(settings(tmp_path, budget={"audit_answers": least - 1}))
-    check_audit(settings(tmp_path, budget={"audit_answers": 59}, acceptance={"looks": "last"}))  # one look has it all
 
 
 def test_hopeless_audit_begins_nothing(tmp_path):

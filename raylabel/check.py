@@ -1,0 +1,37 @@
+"""What a config must be before anything is begun for it: names that exist, and an audit that could certify.
+
+Knows settings, strategies and the arithmetic of audits; knows nothing of workspaces.
+"""
+
+from __future__ import annotations
+
+from raylabel.config import Config
+from raylabel.errors import ConfigError
+
+
+def check_strategies(config: Config) -> None:
+    """Refuse strategies that do not exist, and a cold start that wants a model."""
+    from raylabel.sampling import STRATEGIES, find  # as with acceptance: SciPy and FAISS are not for every worker
+
+    for name in (config.sampling.strategy, config.sampling.cold_start):
+        find(name)
+    if not find(config.sampling.cold_start).fits_cold_start:
+        fits = [name for name, strategy in STRATEGIES.items() if strategy.fits_cold_start]
+        raise ConfigError(
+            f"sampling.cold_start: {config.sampling.cold_start!r} needs a model or answers and round 0 has none; "
+            f"choose {' or '.join(sorted(fits))}"
+        )
+
+
+def check_audit(config: Config) -> None:
+    """Refuse an audit that could not certify anything even if every answer agreed; 0 answers ask for none."""
+    from raylabel.acceptance import smallest_audit  # SciPy takes a second to import, and decoders never ask
+
+    settings, budget = config.acceptance, config.budget
+    needed = smallest_audit(settings.max_error, config.alpha_per_look())
+    if 0 < budget.audit_answers < needed:
+        raise ConfigError(
+            f"budget.audit_answers: {budget.audit_answers} cannot certify at most {settings.max_error:.1%} wrong with "
+            f"{1 - config.alpha_per_look():.1%} confidence a look, even if all agree: {needed} is the least"
+            ", and several times that is usual; raise it or acceptance.max_error, or set it to 0 for no machine labels"
+        )
