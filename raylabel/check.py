@@ -6,14 +6,14 @@ Knows settings, strategies and the arithmetic of audits; knows nothing of worksp
 from __future__ import annotations
 
 from raylabel.config import Config
-from raylabel.errors import ConfigError
+from raylabel.errors import ConfigError, UnknownName
 
 
 def check_strategies(config: Config) -> None:
     """Refuse strategies that do not exist, and a cold start that wants a model."""
     from raylabel.sampling import STRATEGIES, find  # as with acceptance: SciPy and FAISS are not for every worker
 
-    for name in (config.sampling.strategy, config.sampling.cold_start):
+    for name in (strategy_of(config), config.sampling.cold_start):
         find(name)
     if not find(config.sampling.cold_start).fits_cold_start:
         fits = [name for name, strategy in STRATEGIES.items() if strategy.fits_cold_start]
@@ -21,6 +21,21 @@ def check_strategies(config: Config) -> None:
             f"sampling.cold_start: {config.sampling.cold_start!r} needs a model or answers and round 0 has none; "
             f"choose {' or '.join(sorted(fits))}"
         )
+
+
+def strategy_of(config: Config) -> str:
+    """The strategy of rounds that have a model, a class to look for by its index: "rare:cat" is "rare:1" in a config.
+
+    Raises:
+        UnknownName: "rare:" with a name that is no class of the campaign.
+    """
+    named, classes = config.sampling.strategy, config.classes
+    if not named.startswith("rare:"):
+        return named
+    wanted = named.removeprefix("rare:")
+    if wanted not in classes:
+        raise UnknownName("class", wanted, classes)
+    return f"rare:{classes.index(wanted)}"
 
 
 def check_audit(config: Config) -> None:

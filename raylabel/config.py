@@ -75,7 +75,7 @@ class Sampling(_Section):
     """Who to ask next."""
 
     strategy: str = "auto"
-    """The strategy of every round that has a model; "auto" decides each round, and says why in the shortlist."""
+    """The strategy of every round that has a model; "auto" decides each round; "rare:cat" looks for that class."""
     cold_start: str = "herding"
     """The strategy of round 0, which has none."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.97

@@ -78,7 +78,12 @@ def narrow(
         if indexed is not None and indexed.facts["num_cells"]:
             if statistic == "neighbours":
                 assert indexed.known is not None, "whoever looks for a class has known items of it"
-                return runtime.call(_Neighbours(campaign.store, indexed.facts, limit, barred), indexed.known)
+                near = runtime.call(_Neighbours(campaign.store, indexed.facts, limit, barred), indexed.known)
+                if len(near) >= indexed.size:
+                    return near
+                # What is known has few neighbours left: the rest of the pool makes up the number.
+                more = _by_cells(campaign, number, indexed, centered=False, barred=np.union1d(barred, near))
+                return np.union1d(near, more)
             return _by_cells(campaign, number, indexed, centered=statistic == "centers", barred=barred)
         statistic = "random"
     runs = list(_runs(pieces.parts))

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from raylabel import runtime, schema
 from raylabel.campaign import Campaign, Pieces, Rows, folder, training_answers
+from raylabel.check import strategy_of
 from raylabel.errors import ConfigError
 from raylabel.labeling.answers import resolved_before
 from raylabel.labeling.auditing import readable_audit
 from raylabel.labeling.narrowing import COLUMNS, Indexed, narrow
 from raylabel.models.heads import Head, fit_members
 from raylabel.progress import say
-from raylabel.sampling import Candidates, Labeled, Round, find, first_of_each, near_duplicates, rarest, resolve
+from raylabel.sampling import Candidates, Labeled, Round, find, first_of_each, near_duplicates, resolve, wanted
 from raylabel.sampling import select as pick
 from raylabel.workspace import Record, write_part
 from raylabel.workspace.vectors import embeddings_of, gather_rows
@@ -71,7 +72,7 @@ def _select(
 ) -> Record:
     config = campaign.config
     size = config.round_sizes()[number]
-    named = config.sampling.strategy if model else config.sampling.cold_start
+    named = strategy_of(config) if model else config.sampling.cold_start
     answered = resolved_before(campaign, number)
     barred = np.union1d(audit, answered.column("row").to_numpy())
     history = _history(campaign, number)
@@ -84,7 +85,7 @@ def _select(
     )
     statistic = find(choice.strategy).narrow
     passed = model.predictions if model and statistic in COLUMNS else pieces
-    cells = _cells(campaign, indexed, pieces, answered, statistic=statistic, size=size)
+    cells = _cells(campaign, indexed, pieces, answered, strategy=choice.strategy, size=size)
     candidates = narrow(campaign, number, passed, statistic=statistic, barred=barred, indexed=cells)
     if len(candidates) == 0:
         raise ConfigError(
@@ -118,16 +119,16 @@ def _history(campaign: Campaign, number: int) -> tuple[Round, ...]:
 
 
 def _cells(
-    campaign: Campaign, indexed: Record, pieces: Pieces, answered: pa.Table, *, statistic: str, size: int
+    campaign: Campaign, indexed: Record, pieces: Pieces, answered: pa.Table, *, strategy: str, size: int
 ) -> Indexed:
     """What narrowing by the cells of the index reads beside it."""
     known = training_answers(answered)
     covered = known.column("row").to_numpy()
-    if statistic != "neighbours":
+    if find(strategy).narrow != "neighbours":
         return Indexed(indexed.facts, covered, size)
     label_index = known.column("label_index").to_numpy()
-    table = gather_rows(campaign.store, pieces.holding(covered[label_index == rarest(label_index)]))
-    assert table is not None, "the rarest class has answers"
+    table = gather_rows(campaign.store, pieces.holding(covered[label_index == wanted(strategy, label_index)]))
+    assert table is not None, "what was answered can be read"
     return Indexed(indexed.facts, covered, size, embeddings_of(table).astype(np.float32))
 
 

@@ -6,7 +6,7 @@ Pure: NumPy, SciPy and FAISS in, arrays out; no Ray, no torch, no storage, no co
 from raylabel.sampling.arrays import Candidates, Labeled, Picks, Round
 from raylabel.sampling.duplicates import first_of_each, near_duplicates
 from raylabel.sampling.narrow import Highest, Histogram, Threshold, TopItems, random_priority
-from raylabel.sampling.rare import rarest
+from raylabel.sampling.rare import wanted
 from raylabel.sampling.registry import STRATEGIES, Strategy, find, resolve, select
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "first_of_each",
     "near_duplicates",
     "random_priority",
-    "rarest",
     "resolve",
     "select",
+    "wanted",
 ]

@@ -19,7 +19,7 @@ from raylabel.sampling.dropquery import drop_query
 from raylabel.sampling.falcun import falcun
 from raylabel.sampling.farthest import farthest_first_by_blocks
 from raylabel.sampling.herding import herd
-from raylabel.sampling.rare import likeness, rarest
+from raylabel.sampling.rare import likeness, wanted
 
 MAX_GUESSED_CLASSES = 100
 """Where nobody knows the number of classes, ProbCover takes the size of the shortlist for it, up to here."""
@@ -155,15 +155,17 @@ def pick_falcun(candidates: Candidates, labeled: Labeled, size: int, rng: np.ran
     return Picks(picks.positions, picks.relevance, reasons)
 
 
-def pick_rare(candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator) -> Picks:
-    """Likeliest to be of the class with the fewest answers."""
-    wanted = rarest(labeled.label_index)
-    known = labeled.label_index == wanted
-    told = f"class {wanted}, of which {int(known.sum())} {'is' if known.sum() == 1 else 'are'} known"
+def pick_rare(
+    candidates: Candidates, labeled: Labeled, size: int, rng: np.random.Generator, *, strategy: str = "rare"
+) -> Picks:
+    """Likeliest to be of the class that is looked for."""
+    index = wanted(strategy, labeled.label_index)
+    known = labeled.label_index == index
+    told = f"class {index}, of which {int(known.sum())} {'is' if known.sum() == 1 else 'are'} known"
     if candidates.probabilities is None or len(np.unique(labeled.label_index)) < 2:
         scores = likeness(candidates.embeddings, labeled.embeddings[known])
         return _highest(scores, size, lambda score: f"cosine {_plain(score)} to a known item of {told}")
-    scores = candidates.probabilities[:, wanted].astype(np.float32)
+    scores = candidates.probabilities[:, index].astype(np.float32)
     return _highest(scores, size, lambda score: f"probability {_plain(score)} of {told}")
 
 

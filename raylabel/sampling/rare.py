@@ -27,6 +27,24 @@ def rarest(label_index: NDArray[np.int32]) -> int:
     return int(classes[np.argmin(counts)])
 
 
+def wanted(strategy: str, label_index: NDArray[np.int32]) -> int:
+    """The class that a rare-class search looks for: the one that its name ends with, as "rare:3"; else the rarest.
+
+    Args:
+        strategy: "rare", or "rare:" and the index of a class.
+        label_index: (L,) the classes of the training answers so far.
+
+    Raises:
+        ValueError: nothing is labeled, or nothing of that class.
+    """
+    named = strategy.partition(":")[2]
+    if not named:
+        return rarest(label_index)
+    if not (label_index == int(named)).any():
+        raise ValueError(f"rare-class search: got 0 labeled items of class {named}, expected at least one")
+    return int(named)
+
+
 def likeness(embeddings: FloatArray, known: FloatArray) -> FloatArray:
     """The cosine of each row to the nearest known one.
 

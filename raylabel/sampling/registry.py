@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -21,7 +22,7 @@ from raylabel.sampling.balance import pick_level
 from raylabel.sampling.checks import check_size
 
 Narrow = Literal["random", "cells", "centers", "neighbours", "least_confidence", "margin", "entropy"]
-BALANCED = "balanced:"
+BALANCED, RARE = "balanced:", "rare:"
 Picker = Callable[[Candidates, Labeled, int, np.random.Generator], Picks]
 
 
@@ -65,7 +66,7 @@ def select(strategy: str, candidates: Candidates, labeled: Labeled, *, size: int
     candidates sorted by id have ties broken by id.
 
     Args:
-        strategy: a name in `STRATEGIES`, or "balanced:" before one of them.
+        strategy: a name in `STRATEGIES`, or "balanced:" before one of them, or "rare:" and the index of a class.
         candidates: what may be picked, with the fields that the strategy needs.
         labeled: what has been answered; its embeddings count as covered for k_center.
         size: how many to pick, at most the number of candidates.
@@ -93,11 +94,14 @@ def select(strategy: str, candidates: Candidates, labeled: Labeled, *, size: int
 
 
 def find(name: str) -> Strategy:
-    """A strategy by its name in `STRATEGIES`, or, with "balanced:" before it, one shared out over predicted classes.
+    """A strategy by its name in `STRATEGIES`, or, with "balanced:" before it, one shared out over predicted classes;
+    or "rare:" and the index of the class to look for.
 
     Raises:
         UnknownName: there is no such strategy.
     """
+    if name.startswith(RARE) and name.removeprefix(RARE).isdecimal():
+        return replace(STRATEGIES["rare"], pick=partial(pickers.pick_rare, strategy=name))
     inner = name.removeprefix(BALANCED)
     if inner not in STRATEGIES:
         raise UnknownName("strategy", inner, STRATEGIES)

@@ -3,7 +3,7 @@ from campaigns import bare_settings as settings
 
 from raylabel.acceptance import smallest_audit
 from raylabel.campaign import open_campaign
-from raylabel.check import check_audit, check_strategies
+from raylabel.check import check_audit, check_strategies, strategy_of
 from raylabel.errors import ConfigError, UnknownName
 from raylabel.sampling import STRATEGIES
 
@@ -42,3 +42,11 @@ def test_rounds_share_alpha(tmp_path):
     with pytest.raises(ConfigError, match=f"with 99.0% confidence a look, even if all agree: {least} is the least"):
         check_audit(settings(tmp_path, budget={"audit_answers": least - 1}))
     check_audit(settings(tmp_path, budget={"audit_answers": 59}, acceptance={"looks": "last"}))  # one look has it all
+
+
+def test_rare_class_is_named(tmp_path):
+    first, second = settings(tmp_path).classes[:2]
+    assert strategy_of(settings(tmp_path, sampling={"strategy": f"rare:{second}"})) == "rare:1"
+    assert strategy_of(settings(tmp_path, sampling={"strategy": "rare"})) == "rare"
+    with pytest.raises(UnknownName, match=f"unknown class '{first}x': did you mean {first}"):
+        strategy_of(settings(tmp_path, sampling={"strategy": f"rare:{first}x"}))

@@ -131,6 +131,22 @@ def test_neighbours_of_what_is_known(ray_session, celled, pool, limit):
     assert len(expected) == limit if limit < 150 else len(expected) > 100
 
 
+def test_neighbours_that_are_too_few_are_made_up_from_the_pool(ray_session, celled, pool):
+    """A hundred neighbours of one item cannot fill a round of 200: all of them are in, and others beside them."""
+    vectors, rows, _ = pool
+    campaign, indexed, pieces = celled(max_candidates=300)
+    indexed = replace(indexed, known=vectors[[3]], size=200, facts={**indexed.facts, "nprobe": 12})
+    index_limit = {"LEAST_NEIGHBOURS": 100, "MOST_NEIGHBOURS": 100}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in index_limit.items():
+            patch.setattr(narrowing, name, value)
+        near = narrowing._Neighbours(campaign.store, indexed.facts, 300, rows[:0])(indexed.known)
+    found = narrow(campaign, 1, pieces, statistic="neighbours", barred=rows[~np.isin(rows, near)][40:], indexed=indexed)
+    assert len(near) == 100
+    assert np.isin(near, found).all()
+    assert len(found) == 140  # what is not barred
+
+
 @pytest.mark.parametrize("statistic", ["cells", "centers"])
 def test_nothing_is_left_out_of_a_pool_below_the_bound(ray_session, celled, pool, statistic):
     barred = pool[1][30:]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raylabel.sampling import rare
-from raylabel.sampling.rare import likeness, rarest
+from raylabel.sampling.rare import likeness, rarest, wanted
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,11 @@ def test_likeness_by_hand(monkeypatch):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, [0.8, 1.0, -np.sqrt(0.5), 0.0], rtol=1e-6)
     np.testing.assert_allclose(likeness(rows, known[:1]), [0.6, 1.0, -np.sqrt(0.5), 0.0], rtol=1e-6)
+
+
+def test_wanted():
+    answers = np.array([0, 0, 1, 2, 2], np.int32)
+    assert wanted("rare", answers) == 1
+    assert wanted("rare:2", answers) == 2
+    with pytest.raises(ValueError, match="0 labeled items of class 3"):
+        wanted("rare:3", answers)

@@ -108,9 +108,9 @@ def test_public_names():
         "first_of_each",
         "near_duplicates",
         "random_priority",
-        "rarest",
         "resolve",
         "select",
+        "wanted",
     ]
     assert all(hasattr(sampling, name) for name in sampling.__all__)
 
@@ -296,3 +296,10 @@ def test_labeled_of_another_backbone_is_refused(name):
     labeled = Labeled(np.zeros((2, 3), np.float32), np.zeros(2, np.int32))
     with pytest.raises(ValueError, match="labeled embeddings: got 3 dimensions, expected the candidates' 1"):
         pick(name, 1, labeled=labeled)
+
+
+def test_rare_class_by_its_index():
+    """Of three classes the second is asked for, though the third has fewer answers."""
+    labeled = Labeled(np.zeros((5, 1), np.float32), np.array([0, 0, 1, 1, 2], np.int32))
+    picks = select("rare:1", CANDIDATES, labeled, size=2, rng=np.random.default_rng(0))
+    assert picks.positions.tolist() == [4, 1]  # probabilities .5 and .48 of class 1
