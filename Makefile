@@ -6,6 +6,7 @@ READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 S3     := $(VENV)/s3-server/.ready
 DAFT   := $(VENV)/peers-daft/.ready
+OTHERS := $(VENV)/peers-autofaiss/.ready $(VENV)/peers-select/.ready
 PIP    := --disable-pip-version-check --quiet
 
 .PHONY: demo test check bench peers clean
@@ -22,12 +23,12 @@ check: $(DEV) $(S3)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DEV) $(S3) $(DAFT)
-	for name in decode engine label store rescore resume memory driver_memory campaign; do \
+bench: $(DEV) $(S3) $(DAFT) $(OTHERS)
+	for name in decode engine label store rescore resume memory index selection efficiency rare driver_memory campaign; do \
 		$(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 
-peers: $(DEV) $(DAFT)
+peers: $(DEV) $(DAFT) $(OTHERS)
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("raylabel needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -53,6 +54,17 @@ $(DAFT): $(READY)
 	$(VENV)/peers-daft/bin/python -m pip install $(PIP) "daft==0.7.26" pyarrow numpy
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$($(VENV)/peers-daft/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	touch $@
+
+# autofaiss wants NumPy 1; apricot is asked for nothing but its own selection.
+$(VENV)/peers-autofaiss/.ready: $(READY)
+	$(PYTHON) -m venv $(VENV)/peers-autofaiss
+	$(VENV)/peers-autofaiss/bin/python -m pip install $(PIP) autofaiss "pyarrow<21"
+	touch $@
+
+$(VENV)/peers-select/.ready: $(READY)
+	$(PYTHON) -m venv $(VENV)/peers-select
+	$(VENV)/peers-select/bin/python -m pip install $(PIP) apricot-select scikit-learn
 	touch $@
 
 clean:

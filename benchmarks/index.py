@@ -21,6 +21,7 @@ import pyarrow as pa
 from record import Outcome, arguments, finish
 from rescore import campaign_in
 from sidebyside import clock, race
+from threadpoolctl import threadpool_limits
 
 from raylabel import runtime, schema
 from raylabel.campaign import Campaign, EncoderRef, Pieces, in_sample
@@ -133,11 +134,11 @@ def recalls(campaign: Campaign, record: Record, pieces: Pieces, raw: Raw) -> dic
 
 
 def asking(campaign: Campaign, record: Record, queries: Array) -> tuple[dict[str, float], float]:
-    """Queries a second in bulk and by plain search, and the share of rows in which both agree."""
+    """Queries a second in bulk and by plain search, one thread each as a task has, and in how many rows both agree."""
     index, found = open_index(campaign, record), {}
 
     def ask(name: str, how: Any) -> None:
-        with threads():
+        with threads(1), threadpool_limits(1):
             found[name] = how(index, queries, size=NEAREST)[1]
 
     seconds = clock(

@@ -1,4 +1,4 @@
-"""Draw the saved figures of benchmarks: throughput beside peers and limits, decoders, and selection's cost against N.
+"""Draw the saved figures of benchmarks: throughput beside peers and limits, decoders, selection, labels.
 
 `python benchmarks/plot.py` takes the newest of benchmarks/results/*.json by the date in its name and writes SVGs into
 docs/. The same figures give the same file, byte for byte.
@@ -22,7 +22,7 @@ matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "raylabel", 
 from matplotlib import pyplot  # noqa: E402
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-THROUGHPUT, DECODE, SELECTION = ("engine", "label"), "decode", "selection"
+THROUGHPUT, DECODE, SELECTION, EFFICIENCY = ("engine", "label"), "decode", "selection", "efficiency"
 OURS, PEER, LIMIT = "#1b6ca8", "#b8c4ce", "#c0392b"
 BAR_IN, PANEL_IN, WIDTH_IN = 0.26, 0.75, 6.4
 
@@ -114,6 +114,30 @@ def draw_selection(result: Result, target: Path) -> None:
     _write(figure, target)
 
 
+def draw_efficiency(result: Result, target: Path) -> None:
+    """Two panels a data set, accuracy and macro-F1 against answers: auto and random before all others in grey."""
+    sets = result["peers"]
+    figure, axes = pyplot.subplots(
+        len(sets), 2, figsize=(WIDTH_IN, 2.4 * len(sets)), squeeze=False, layout="constrained"
+    )
+    for row, (name, curves) in zip(axes, sets.items(), strict=True):
+        budgets = result["limits"][name]["budgets"]
+        for measure, (axis, said) in enumerate(zip(row, ("accuracy, %", "macro-F1, %"), strict=True)):
+            for strategy in sorted(curves, key=lambda strategy: (strategy == "auto", strategy == "random")):
+                values = [100 * point[measure] for point in curves[strategy]]
+                color = {"auto": OURS, "random": LIMIT}.get(strategy, PEER)
+                front = color != PEER
+                label = strategy if front else None
+                axis.semilogx(budgets[: len(values)], values, color=color, linewidth=1.8 if front else 0.7, label=label)
+            axis.set_title(f"{name}: {said}", loc="left", fontsize=9)
+            axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("answers")
+    axes[0, 0].plot([], [], color=PEER, linewidth=0.7, label="single strategies, ours and scikit-activeml's")
+    axes[0, 0].legend(frameon=False, fontsize=7)
+    _write(figure, target)
+
+
 def _panels(bars: Sequence[int]) -> tuple[Any, Any]:
     """Panels below each other, as high as their bars want."""
     height = sum(BAR_IN * count + PANEL_IN for count in bars)
@@ -155,16 +179,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=DOCS, help="folder for the SVGs")
     options = parser.parse_args(argv)
     contests = [found for name in THROUGHPUT if (found := newest(options.results, name))]
-    decoders, selection = newest(options.results, DECODE), newest(options.results, SELECTION)
-    if not contests and not decoders and not selection:
-        names = ", ".join((*THROUGHPUT, DECODE, SELECTION))
+    single = {
+        DECODE: draw_decode,
+        SELECTION: draw_selection,
+        EFFICIENCY: draw_efficiency,
+    }
+    saved = {name: found for name in single if (found := newest(options.results, name))}
+    if not contests and not saved:
+        names = ", ".join((*THROUGHPUT, *single))
         raise SystemExit(f"{options.results}: holds no figures of {names}; run one of those benchmarks with --save")
     if contests:
         draw_throughput(contests, options.out / "throughput.svg")
-    if decoders:
-        draw_decode(decoders, options.out / "decode.svg")
-    if selection:
-        draw_selection(selection, options.out / "selection.svg")
+    for name, found in saved.items():
+        single[name](found, options.out / f"{name}.svg")
 
 
 if __name__ == "__main__":

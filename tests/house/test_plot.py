@@ -98,6 +98,23 @@ def test_selection_shows_a_curve_a_strategy(plot, tmp_path):
     assert "apricot" not in shown
 
 
+def test_efficiency_shows_every_set_and_names_auto_and_random(plot, tmp_path):
+    curve = [[0.2, 0.1], [0.5, 0.4]]
+    result = {
+        "benchmark": "efficiency",
+        "hardware": "2 cores, a processor",
+        "ratios": {},
+        "limits": {"tiles": {"budgets": [10, 20]}},
+        "peers": {"tiles": {"random": curve, "auto": curve, "margin": curve[:1]}},
+    }
+    saved(tmp_path / "results", result, "efficiency_2cores_2026-01-02.json")
+    found = drawn(plot, tmp_path / "results", tmp_path / "docs")
+    assert found.keys() == {"efficiency.svg"}
+    shown = texts(found["efficiency.svg"])
+    assert {"tiles: accuracy, %", "tiles: macro-F1, %", "answers", "auto", "random"} <= shown
+    assert "margin" not in shown
+
+
 def test_the_newest_date_counts_whatever_the_cores(plot, tmp_path):
     saved(tmp_path / "results", {**ENGINE, "limits": {"no-op model": 3000.0}}, "engine_8cores_2026-02-01.json")
     saved(tmp_path / "results", ENGINE, "engine_16cores_2026-01-31.json")
@@ -114,7 +131,9 @@ def test_the_same_figures_give_the_same_file(plot, tmp_path):
 
 
 def test_nothing_saved_and_broken_files_are_told(plot, tmp_path):
-    with pytest.raises(SystemExit, match=r"holds no figures of engine, label, decode, selection; run .* --save"):
+    with pytest.raises(
+        SystemExit, match=r"holds no figures of engine, label, decode, selection, efficiency; run .* --save"
+    ):
         plot.main(["--results", str(tmp_path), "--out", str(tmp_path / "docs")])
     saved(tmp_path, {"benchmark": "engine"}, "engine_2cores_2026-01-02.json")
     with pytest.raises(SystemExit, match=r"engine_2cores_2026-01-02.json: not the closing line of a benchmark"):
