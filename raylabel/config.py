@@ -185,6 +185,12 @@ class Config(_Section):
                 'acceptance.target_coverage: with looks = "last" the loop cannot know that its target is met; '
                 'set looks = "every" or leave the target out'
             )
+        most, largest = self.sampling.max_candidates, max(self.round_sizes())
+        if largest > most:
+            raise ValueError(
+                f"sampling.max_candidates: {most} are fewer than the {largest} answers of a round; "
+                "raise it, or ask for them in more rounds"
+            )
         beyond = [r for r in self.training.finetune_at if r >= self.budget.rounds]
         if beyond:
             raise ValueError(f"training.finetune_at: round {beyond[0]} of {self.budget.rounds} (numbered from 0)")

@@ -41,14 +41,19 @@ def runs(pieces: Pieces, *, first: int = 0, rows: int = RUN_ROWS) -> Iterator[Ru
             begin, held, number = end, 0, number + 1
 
 
-def run_prefix(version: int) -> str:
-    """How everything begins that lies in an index's folder only until it is merged and committed."""
+def version_prefix(version: int) -> str:
+    """How everything begins that lies in an index's folder only until that version is merged and committed."""
     return f"add-{version:04d}-"
 
 
-def name_of_run(backbone: str, version: int, number: int) -> str:
+def run_prefix(version: int, num_rows: int) -> str:
+    """With the items of the pool: one that has grown since a build was stopped is built anew."""
+    return f"{version_prefix(version)}{num_rows}-"
+
+
+def name_of_run(backbone: str, version: int, num_rows: int, number: int) -> str:
     """The record of a run."""
-    return f"{folder_of(backbone)}/{run_prefix(version)}{number:06d}"
+    return f"{folder_of(backbone)}/{run_prefix(version, num_rows)}{number:06d}"
 
 
 class Adder:
@@ -95,7 +100,7 @@ class Add:
 
         Cost: 2 * num_cells * dim operations a row with a flat quantizer. Memory: codes of the run, and one part.
         """
-        name = name_of_run(self.ref.digest, self.version, run.number)
+        name = name_of_run(self.ref.digest, self.version, self.num_rows, run.number)
         self.campaign.records.once(name, lambda: self._add(run))
         return sum(part.rows for part in run.parts)
 
@@ -109,7 +114,7 @@ class Add:
                 rows = np.ascontiguousarray(table.column("row").to_numpy())
                 adder.add(embeddings_of(table).astype(np.float32), rows)
                 queries.append(table.filter(pa.array(is_query(self.campaign, rows, num_rows=self.num_rows))))
-        prefix = run_prefix(self.version)
+        prefix = run_prefix(self.version, self.num_rows)
         with drafts(store, folder) as draft:
             path = draft / unique(f"{prefix}lists", ".lists")
             writer = faiss.FileIOWriter(str(path))

@@ -13,7 +13,7 @@ import psutil
 from raylabel import runtime
 from raylabel.campaign import Campaign, EncoderRef, Pieces, of_version
 from raylabel.errors import StorageError
-from raylabel.index.add import RUN_ROWS, Add, Run, run_prefix, runs
+from raylabel.index.add import RUN_ROWS, Add, Run, run_prefix, runs, version_prefix
 from raylabel.index.files import folder_of, sweep
 from raylabel.index.merge import AddExact, Merge
 from raylabel.index.plan import IndexPlan, plan_index
@@ -67,7 +67,9 @@ def build(campaign: Campaign, ref: EncoderRef, pieces: Pieces) -> Record:
             _tell(record)
         _check(campaign, record, pieces)
         version += 1
-    sweep(campaign.store, folder_of(ref.digest), "add-")
+    # What a build of the next version has committed before it was stopped stays: it is resumed.
+    for done in range(version):
+        sweep(campaign.store, folder_of(ref.digest), version_prefix(done))
     return record
 
 
@@ -140,7 +142,7 @@ class _Build:
                 added += count
                 show(added, "")
         merge = Merge(campaign, ref, trained, version, len(new), pieces.num_rows, self.before)
-        name = f"{folder_of(ref.digest)}/{run_prefix(version)}merged"
+        name = f"{folder_of(ref.digest)}/{run_prefix(version, pieces.num_rows)}merged"
         merged = campaign.records.once(name, lambda: runtime.call(merge))
         [queries] = merged.parts["queries"]
         truth = exact(campaign, queries, runs(pieces, rows=rows))

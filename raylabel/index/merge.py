@@ -54,7 +54,7 @@ class Merge:
             lists = [inverted_file(source).invlists for source in sources]
             queries = [] if self.before is None else list(self.before.parts["queries"])
             for number in range(self.num_runs):
-                name = name_of_run(self.ref.digest, self.version, number)
+                name = name_of_run(self.ref.digest, self.version, self.num_rows, number)
                 record = self.campaign.records.require(name, missing=f"the lists {name} are gone; run again")
                 lists.append(self._lists(record.facts, draft / "fetched"))
                 queries += record.parts["queries"]

@@ -82,9 +82,10 @@ def narrow(
                 if len(near) >= indexed.size:
                     return near
                 # What is known has few neighbours left: the rest of the pool makes up the number.
-                more = _by_cells(campaign, number, indexed, centered=False, barred=np.union1d(barred, near))
-                return np.union1d(near, more)
-            return _by_cells(campaign, number, indexed, centered=statistic == "centers", barred=barred)
+                taken, rest = np.union1d(barred, near), limit - len(near)
+                return np.union1d(near, _by_cells(campaign, number, indexed, centered=False, barred=taken, most=rest))
+            centered = statistic == "centers"
+            return _by_cells(campaign, number, indexed, centered=centered, barred=barred, most=limit)
         statistic = "random"
     runs = list(_runs(pieces.parts))
     seen = _Statistic(campaign, number, statistic, barred)
@@ -158,8 +159,8 @@ class _Keep:
         return first
 
 
-def _by_cells(campaign: Campaign, number: int, indexed: Indexed, *, centered: bool, barred: Rows) -> Rows:
-    facts, most = indexed.facts, campaign.config.sampling.max_candidates
+def _by_cells(campaign: Campaign, number: int, indexed: Indexed, *, centered: bool, barred: Rows, most: int) -> Rows:
+    facts = indexed.facts
     opened = _Opened(campaign.store, facts)
     each = max(1, facts["num_cells"] * TASK_ROWS // max(facts["num_rows"], 1))
     ranges = [range(start, min(start + each, facts["num_cells"])) for start in range(0, facts["num_cells"], each)]

@@ -23,7 +23,7 @@ from raylabel.models.heads import Head, fit_members
 from raylabel.progress import say
 from raylabel.sampling import Candidates, Labeled, Round, find, first_of_each, near_duplicates, resolve, wanted
 from raylabel.sampling import select as pick
-from raylabel.workspace import Record, write_part
+from raylabel.workspace import Part, Record, write_part
 from raylabel.workspace.vectors import embeddings_of, gather_rows
 
 MEMBERS = 8
@@ -72,8 +72,8 @@ def _select(
 ) -> Record:
     config = campaign.config
     size = config.round_sizes()[number]
-    named = strategy_of(config) if model else config.sampling.cold_start
     answered = resolved_before(campaign, number)
+    named, note = _named(campaign, number, answered, has_model=model is not None)
     barred = np.union1d(audit, answered.column("row").to_numpy())
     history = _history(campaign, number)
     choice = resolve(
@@ -93,7 +93,7 @@ def _select(
             f"{config.pool.path} is answered or audited; ask for fewer"
         )
     size = min(size, len(candidates))
-    work = _Pick(campaign, number, named, pieces, model, history)
+    work = _Pick(campaign, number, named, pieces, model, (history, note))
     picked = runtime.call(work, candidates, answered, size)
     # All of it in round 0; later what a pool has grown by, and what could not be read before.
     due = readable_audit(campaign, pieces, np.setdiff1d(audit, answered.column("row").to_numpy()))
@@ -104,6 +104,20 @@ def _select(
     part = write_part(campaign.store, f"{folder(number)}/shortlist", picked)
     facts = {"strategy": choice.strategy, "num_train": size, "num_audit": picked.num_rows - size}
     return Record(facts=facts, parts={"shortlist": [part]})
+
+
+def _named(campaign: Campaign, number: int, answered: pa.Table, *, has_model: bool) -> tuple[str, str]:
+    """The strategy by its name, and what its reasons end with where the cold start takes its place."""
+    cold = campaign.config.sampling.cold_start
+    if not has_model:
+        return cold, "; cold start again: all training answers name one class" if number else ""
+    named = strategy_of(campaign.config)
+    if named.startswith("rare:"):
+        wanted_index = int(named.removeprefix("rare:"))
+        if wanted_index not in training_answers(answered).column("label_index").to_pylist():
+            name = campaign.config.classes[wanted_index]
+            return cold, f"; cold start again: no training answer names {name!r} yet"
+    return named, ""
 
 
 def _history(campaign: Campaign, number: int) -> tuple[Round, ...]:
@@ -124,12 +138,18 @@ def _cells(
     """What narrowing by the cells of the index reads beside it."""
     known = training_answers(answered)
     covered = known.column("row").to_numpy()
-    if find(strategy).narrow != "neighbours":
+    if find(strategy).narrow != "neighbours" or not indexed.facts["num_cells"]:
         return Indexed(indexed.facts, covered, size)
     label_index = known.column("label_index").to_numpy()
-    table = gather_rows(campaign.store, pieces.holding(covered[label_index == wanted(strategy, label_index)]))
-    assert table is not None, "what was answered can be read"
-    return Indexed(indexed.facts, covered, size, embeddings_of(table).astype(np.float32))
+    rows = covered[label_index == wanted(strategy, label_index)]
+    return Indexed(indexed.facts, covered, size, runtime.call(_embeddings, campaign, pieces.holding(rows)))
+
+
+def _embeddings(campaign: Campaign, holding: list[tuple[Part, Rows]]) -> NDArray[np.float32]:
+    """(n, dim) embeddings of some rows, in a task."""
+    table = gather_rows(campaign.store, holding)
+    assert table is not None, "rows are asked for"
+    return embeddings_of(table).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -145,7 +165,8 @@ class _Pick:
     named: str
     pieces: Pieces
     model: Model | None
-    history: tuple[Round, ...] = ()
+    before: tuple[tuple[Round, ...], str] = ((), "")
+    """How the rounds before went, and what every reason ends with."""
 
     def __call__(self, candidates: Rows, answered: pa.Table, size: int) -> pa.Table:
         store = self.campaign.store
@@ -159,8 +180,7 @@ class _Pick:
         seen = Candidates(embeddings.astype(np.float32), **self._asked(embeddings, labeled))
         picks = pick(self.named, seen, labeled, size=size, rng=self.campaign.rng("select", self.number))
         chosen = table.select(["row", "id"]).take(pa.array(picks.positions))
-        again = "; cold start again: all training answers name one class" if self.number and not self.model else ""
-        return _shortlist(chosen, self.named, picks.scores, [f"{reason}{again}" for reason in picks.reasons])
+        return _shortlist(chosen, self.named, picks.scores, [reason + self.before[1] for reason in picks.reasons])
 
     def _once_each(self, table: pa.Table, labeled: Labeled, size: int) -> pa.Table:
         """One of each group of near-duplicates, none of an answered group; all, where that would be too few to ask."""
@@ -197,10 +217,10 @@ class _Pick:
         known = training_answers(answered)
         table = gather_rows(self.campaign.store, self.pieces.holding(known.column("row").to_numpy()))
         if table is None:
-            return Labeled(np.empty((0, dim), dtype=np.float32), np.empty(0, dtype=np.int32), self.history)
+            return Labeled(np.empty((0, dim), dtype=np.float32), np.empty(0, dtype=np.int32), self.before[0])
         label_of = dict(zip(known.column("row").to_pylist(), known.column("label_index").to_pylist(), strict=True))
         labels = np.array([label_of[row] for row in table.column("row").to_pylist()], dtype=np.int32)
-        return Labeled(embeddings_of(table).astype(np.float32), labels, self.history)
+        return Labeled(embeddings_of(table).astype(np.float32), labels, self.before[0])
 
 
 def _shortlist(items: pa.Table, strategy: str, scores: NDArray[np.float32], reasons: list[str]) -> pa.Table:

@@ -49,7 +49,7 @@ def falcun(
     Raises:
         ValueError: `size` is out of range, `gamma` is negative, or rows are no distributions.
 
-    Cost: O(N * K) time a pick, 16 * N * K bytes.
+    Cost: O(N * K) time a pick, 24 * N * K bytes.
     Source: Gilhuber et al. 2024, FALCUN, equations 1 to 6 (gamma = 10).
     """
     check_probabilities("probabilities", probabilities, shape=("N", "K"))

@@ -17,8 +17,8 @@ from raylabel.sampling.checks import FLOAT32, check_array, check_size
 MAX_TARGETS = 4_096
 """The coverage is the mean over so many rows at most, drawn at random."""
 
-MAX_ROWS = 8_192
-"""At most so many rows, drawn at random, may be picked; or the size of the shortlist, if that is greater."""
+MAX_ROWS, ROWS_PER_PICK = 8_192, 4
+"""At most so many rows, drawn at random, may be picked; or four for each pick, if that is more."""
 
 WIDTH = 1.0
 """Squared width of the kernel, in mean squared distances between rows."""
@@ -58,7 +58,8 @@ def herd(
         embeddings: (N, D) float32.
         covered: (L, D) float32 embeddings of what is labeled, which cover as picks do; L may be 0.
         size: how many to pick, at most N.
-        rng: draws the rows that the coverage is taken over and, of more than 8,192, those that may be picked.
+        rng: draws the rows that the coverage is taken over and, of more than 8,192 and four a pick, those that may be
+            picked.
         weights: (N,) float32 of each row's coverage, at least 0; all equal where None.
         width: the kernel's squared width in mean squared distances, above 0.
 
@@ -70,8 +71,8 @@ def herd(
         ValueError: `size` or `width` is out of range, lengths or dimensions differ, a weight is negative, or a value
             is not finite.
 
-    Cost: O(n * T * D) time and 4 * n * T bytes of memory for n = min(N, 8,192) and T = min(N, 4,096); O(T) for each
-        gain that is taken anew.
+    Cost: O(n * T * D) time and 4 * n * T bytes of memory for n = min(N, max(8,192, 4 * size)) and T = min(N, 4,096);
+        O(T) for each gain that is taken anew.
     Source: Bae, Noh and Sutherland 2024, arXiv 2407.12212 (MaxHerding, Algorithm 1); Bae, Oliveira and Sutherland 2025,
         arXiv 2412.20644 (equation 4). Lazy greedy: Minoux 1978.
     """
@@ -86,7 +87,7 @@ def herd(
         raise ValueError(f"width: got {width}, expected above 0")
     unit = to_unit(embeddings)
     targets = _drawn(len(unit), MAX_TARGETS, rng)
-    rows = _drawn(len(unit), max(MAX_ROWS, size), rng)
+    rows = _drawn(len(unit), max(MAX_ROWS, ROWS_PER_PICK * size), rng)
     scale = width * max(mean_squared_distance(unit[targets]), 1e-12)
     share = np.ones(len(targets)) if weights is None else weights[targets].astype(np.float64)
     share = (share / max(share.sum(), 1e-12)).astype(np.float32)
@@ -121,8 +122,12 @@ def _drawn(count: int, most: int, rng: np.random.Generator) -> IndexArray:
 
 def _kernel(rows: FloatArray, targets: FloatArray, scale: float) -> FloatArray:
     """(n, T) float32 values of the kernel."""
-    squared = (rows**2).sum(axis=1)[:, None] + (targets**2).sum(axis=1)[None] - 2 * (rows @ targets.T)
-    found: FloatArray = np.exp(np.maximum(squared, 0.0) / np.float32(-scale), dtype=np.float32)
+    found = np.empty((len(rows), len(targets)), dtype=np.float32)
+    norms = (targets**2).sum(axis=1)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = rows[start : start + BLOCK_ROWS]
+        squared = (block**2).sum(axis=1)[:, None] + norms - 2 * (block @ targets.T)
+        np.exp(np.maximum(squared, 0.0) / np.float32(-scale), out=found[start : start + BLOCK_ROWS])
     return found
 
 

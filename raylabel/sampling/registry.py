@@ -105,6 +105,8 @@ def find(name: str) -> Strategy:
     inner = name.removeprefix(BALANCED)
     if inner not in STRATEGIES:
         raise UnknownName("strategy", inner, STRATEGIES)
+    if inner != name and inner in ("auto", "rare"):
+        raise UnknownName("strategy", name, (BALANCED + other for other in STRATEGIES if other not in ("auto", "rare")))
     return STRATEGIES[inner] if inner == name else _balanced(inner)
 
 
@@ -240,7 +242,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             summary="Candidates that raise a soft coverage of all candidates most.",
             needs=("embeddings",),
             narrow="cells",
-            cost="O(n * T * D) time, 4 * n * T bytes, n = min(N, 8192), T = min(N, 4096)",
+            cost="O(n * T * D) time, 4 * n * T bytes, n = min(N, max(8192, 4 * size)), T = min(N, 4096)",
             source="Bae et al. 2024, arXiv 2407.12212 (MaxHerding)",
             pick=pickers.pick_herding,
         ),
@@ -256,7 +258,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
             summary="Candidates of small margin, unlike each other in what the model says of them.",
             needs=("probabilities",),
             narrow="margin",
-            cost="O(N * K * size) time, 16 * N * K bytes",
+            cost="O(N * K * size) time, 24 * N * K bytes",
             source="Gilhuber et al. 2024, FALCUN",
             pick=pickers.pick_falcun,
         ),

@@ -32,3 +32,10 @@ def test_alpha_per_look():
 def test_one_look_knows_no_target():
     with pytest.raises(ValueError, match="the loop cannot know that its target is met"):
         Config.model_validate({**TREE, "acceptance": {"looks": "last", "target_coverage": 0.9}})
+
+
+def test_rounds_ask_for_no_more_than_there_are_candidates():
+    tree = {**TREE, "budget": {"train_answers": 100, "rounds": 2}}
+    assert Config.model_validate({**tree, "sampling": {"max_candidates": 50}}).round_sizes() == [50, 50]
+    with pytest.raises(ValueError, match="max_candidates: 49 are fewer than the 50 answers of a round; raise it"):
+        Config.model_validate({**tree, "sampling": {"max_candidates": 49}})

@@ -71,7 +71,7 @@ def test_a_run_is_committed_once(pool_of):
     add = Add(pool.campaign, pool.ref, (facts["trained"], facts["trained_sha256"]), 0, 6000)
     first, second = runs(pool.pieces, rows=3_000)
     assert (add(first), add(second)) == (3000, 3000)
-    record = pool.campaign.records.find(name_of_run("clusters", 0, 1))
+    record = pool.campaign.records.find(name_of_run("clusters", 0, pool.pieces.num_rows, 1))
     path = pool.campaign.store.uri(record.facts["lists"])
     lists = faiss.read_InvertedLists(faiss.FileIOReader(path))
     ids = [faiss.rev_swig_ptr(lists.get_ids(cell), lists.list_size(cell)).copy() for cell in range(32)]
@@ -83,4 +83,4 @@ def test_a_run_is_committed_once(pool_of):
     asked = read_part(pool.campaign.store, queries).column("row").to_pylist()
     assert asked == pool.rows[3000:][is_query(pool.campaign, pool.rows[3000:], num_rows=6000)].tolist()
     assert add(second) == 3000
-    assert pool.campaign.records.find(name_of_run("clusters", 0, 1)).facts == record.facts
+    assert pool.campaign.records.find(name_of_run("clusters", 0, pool.pieces.num_rows, 1)).facts == record.facts

@@ -89,6 +89,24 @@ def test_a_build_that_was_stopped_goes_on(ray_session, pool_of, small_runs, monk
     assert np.array_equal(found_in(pool, record)[1], found_in(whole, build(whole.campaign, whole.ref, whole.pieces))[1])
 
 
+@pytest.mark.parametrize("at", ["index.merge.Merge.__call__", "index.recall.Measure.__call__"])
+def test_a_pool_that_grew_after_a_build_was_stopped(ray_session, pool_of, small_runs, monkeypatch, at):
+    """What was added or merged of the smaller pool is left alone: the index has every row of the larger one."""
+    pool = pool_of(6)
+
+    def stop(self):
+        raise StorageError("stopped")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="stopped"):
+        patch.setattr(f"raylabel.{at}", stop)
+        patch.setattr("raylabel.runtime.call", lambda function, *args, **_: function(*args))
+        build(pool.campaign, pool.ref, first_parts(pool.pieces, 5))
+    record = build(pool.campaign, pool.ref, pool.pieces)
+    assert record.facts["num_rows"] == 6000
+    assert found_in(pool, record)[1][:, 0].tolist() == pool.rows[::20].tolist()
+    assert not [name for name in pool.campaign.store.list("index/clusters") if name.startswith("add-")]
+
+
 def test_a_grown_pool_is_added_without_touching_what_is_there(ray_session, pool_of, small_runs):
     pool = pool_of(6)
     first = build(pool.campaign, pool.ref, first_parts(pool.pieces, 4))

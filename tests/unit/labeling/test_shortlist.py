@@ -361,6 +361,18 @@ def test_rare_looks_around_what_is_known_of_the_class(ray_session, celled, flat)
     assert all(item["reason"].endswith("of class 1, of which 1 is known") for item in items)
 
 
+def test_rare_class_without_an_answer_is_left_to_the_cold_start(ray_session, begin):
+    """No training answer names the last class: the round says so, and goes on."""
+    tiny = begin(sampling={"strategy": "rare:nine", "cold_start": "random"})
+    known = np.array([row for row in KNOWN if tiny.truth[row] != 9])
+    tiny.resolve(0, tiny.answered(known))
+    _, model = model_of(tiny, known=known)
+    items = asked(tiny, select(tiny.campaign, 1, FLAT, pieces=tiny.pieces, audit=AUDIT, model=model))
+    picked = [item for item in items if item["strategy"] == "random"]
+    assert len(picked) == SIZE
+    assert all(item["reason"].endswith("; cold start again: no training answer names 'nine' yet") for item in picked)
+
+
 @pytest.mark.parametrize(("num_known", "strategy"), [(0, "herding"), (2 * COVER_PER_CLASS, "uherding"), (MANY, LATE)])
 def test_shard_orders_and_workers_change_no_shortlist_of_auto(ray_session, celled, monkeypatch, num_known, strategy):
     """One worker and three, shards in two orders and of two sizes, whatever `auto` chooses."""

@@ -146,6 +146,7 @@ def test_of_many_rows_some_are_drawn(monkeypatch):
     """Picks come from the rows drawn, the coverage is that of the targets drawn; targets are drawn first."""
     monkeypatch.setattr(herding, "MAX_TARGETS", 15)
     monkeypatch.setattr(herding, "MAX_ROWS", 10)
+    monkeypatch.setattr(herding, "ROWS_PER_PICK", 1)
     embeddings = pool_of(6)
     rng = np.random.default_rng(3)
     targets = np.sort(rng.choice(40, 15, replace=False))
@@ -159,10 +160,13 @@ def test_of_many_rows_some_are_drawn(monkeypatch):
     assert picks.gains[0] == pytest.approx(kernel.mean(axis=1).max(), rel=1e-4)
 
 
-def test_a_shortlist_above_the_bound_draws_as_many_rows(monkeypatch):
-    monkeypatch.setattr(herding, "MAX_ROWS", 10)
-    picks = herd(pool_of(6), covered=NOTHING, size=25, rng=np.random.default_rng(3))
-    assert len(set(picks.positions.tolist())) == 25
+def test_a_large_shortlist_draws_four_rows_a_pick(monkeypatch):
+    """A choice among 32 of 40 rows: not the 8 that alone would be left by the bound."""
+    monkeypatch.setattr(herding, "MAX_ROWS", 8)
+    picks = herd(pool_of(6), covered=NOTHING, size=8, rng=np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    assert set(picks.positions.tolist()) <= set(rng.choice(40, 32, replace=False).tolist())
+    assert set(picks.positions.tolist()) != set(np.random.default_rng(3).choice(40, 8, replace=False).tolist())
 
 
 @pytest.mark.parametrize("num_labeled", [0, 5])

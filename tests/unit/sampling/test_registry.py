@@ -303,3 +303,10 @@ def test_rare_class_by_its_index():
     labeled = Labeled(np.zeros((5, 1), np.float32), np.array([0, 0, 1, 1, 2], np.int32))
     picks = select("rare:1", CANDIDATES, labeled, size=2, rng=np.random.default_rng(0))
     assert picks.positions.tolist() == [4, 1]  # probabilities .5 and .48 of class 1
+
+
+@pytest.mark.parametrize("name", ["balanced:rare", "balanced:auto"])
+def test_what_cannot_be_balanced(name):
+    """One looks for a single class, the other balances where it should."""
+    with pytest.raises(UnknownName, match=f"unknown strategy '{name}'"):
+        find(name)
