@@ -100,7 +100,7 @@ def test_embeddings_are_two_bytes_a_value_and_name_their_backbone():
 
 def test_no_table_needs_more_than_plain_arrow_types():
     tables = [value for value in vars(schema).values() if isinstance(value, pa.Schema)]
-    assert len(tables) == 10
+    assert len(tables) == 11
     for table in [*tables, schema.embeddings(dim=2, backbone="b")]:
         for field in table:
             assert not isinstance(field.type, pa.BaseExtensionType)
