@@ -193,7 +193,7 @@ def main() -> None:
         f"{same:.4%} of the neighbours in bulk are those of plain search, rank by rank",
     ]
     if peer is None:
-        outcome.notes.append(f"autofaiss is not in the table: {AUTOFAISS} is not there")
+        outcome.notes.append("autofaiss is not installed (`make peers`): left out")
     outcome.ratios = {
         f"add {name} / limit": round(rates[name] / rates["limit"], 3) for name in ("raylabel", "raw FAISS")
     }

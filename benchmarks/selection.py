@@ -135,7 +135,7 @@ def peers(outcome: Outcome, place: Path, *, size: int) -> None:
         outcome.rows.append((name, "scikit-activeml, CoreSet", f"{seconds:.2f}", f"{ours / seconds:.3f}", ""))
         outcome.peers["scikit-activeml"] = round(seconds, 3)
     if not APRICOT.exists():
-        outcome.notes.append(f"apricot-select is not in {APRICOT.parent.parent}: left out")
+        outcome.notes.append("apricot-select is not installed (`make peers`): left out")
         return
     np.save(place / "pool.npy", pool)
     command = [str(APRICOT), "-c", FACILITY_LOCATION, str(place / "pool.npy"), str(size)]
