@@ -42,16 +42,15 @@ Curves = dict[str, NDArray[np.float64]]
 
 
 def one(job: tuple[str, str, int, Path]) -> None:
-    """Draw one curve, unless it lies there already."""
+    """Draw one curve and keep it."""
     name, strategy, seed, place = job
     file = curve_file(place, name, strategy, seed)
-    if not file.exists():
-        began = time.perf_counter()
-        found = curve(name, strategy, seed, place)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps({"curve": found, "seconds": round(time.perf_counter() - began, 2)}))
-        draft.rename(file)
+    began = time.perf_counter()
+    found = curve(name, strategy, seed, place)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps({"curve": found, "seconds": round(time.perf_counter() - began, 2)}))
+    draft.rename(file)
 
 
 def curve_file(place: Path, name: str, strategy: str, seed: int) -> Path:
@@ -158,7 +157,8 @@ def main() -> None:
         features(name, place)
     asked = {name: [s for s in strategies if s not in LEFT_OUT or not name.startswith("cifar10")] for name in names}
     jobs = [(name, strategy, seed, place) for name in reversed(names) for strategy in asked[name] for seed in seeds]
-    with multiprocessing.get_context("spawn").Pool(cores, maxtasksperchild=50) as pool:
+    jobs = [job for job in jobs if not curve_file(place, *job[:3]).exists()]
+    with multiprocessing.get_context("spawn").Pool(cores, maxtasksperchild=200) as pool:
         for _ in pool.imap_unordered(one, jobs, chunksize=1):
             pass
     sets = {name: load(place, name, asked[name], seeds) for name in names}
