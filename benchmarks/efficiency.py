@@ -30,8 +30,7 @@ from raylabel.sampling import STRATEGIES
 SEEDS, QUICK_SEEDS = 20, 3
 OURS = (*(name for name in STRATEGIES if name != "rare"), "balanced:margin", "balanced:falcun")
 LEFT_OUT = ("badge", "dropquery", "herding", "uherding", "weighted_kmeans", *PEERS)
-"""What CIFAR-10's sets go without, so that all of it ends within hours: peers take up to 75 s a curve there, these of ours
-up to 12 s, beside 40 curves of each."""
+"""What CIFAR-10's sets go without, so that all of it ends within hours: 40 curves each, of up to 75 s a peer's."""
 
 STARTS = ("auto", "given auto")
 """Cold starts differ; "given auto" begins with the ten random answers that "random" has."""
