@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raylabel.cli.options import AsJson, command, print_facts
+from raylabel.cli.options import AsJson, command, print_facts, working
 
 
 def demo(
@@ -20,7 +20,9 @@ def demo(
     """
     from raylabel.demo import run_demo
 
-    print_facts(run_demo(folder), as_json=as_json, text=lambda report: report["demo"]["sentence"])
+    with working():
+        facts = run_demo(folder)
+    print_facts(facts, as_json=as_json, text=lambda report: report["demo"]["sentence"])
 
 
 def _new_file(target: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from raylabel.cli.options import AsJson, ConfigPath, Sets, print_facts
+from raylabel.cli.options import AsJson, ConfigPath, Sets, print_facts, working
 from raylabel.toml import load
 
 
@@ -24,7 +24,7 @@ def throughput(
     from raylabel.bench import throughput as measure
 
     settings = load(config, overrides=sets or [])
-    with runtime.session(settings.compute):
+    with working(), runtime.session(settings.compute):
         facts = measure(settings, num_images=images)
     print_facts(facts, as_json=as_json, text=_throughput_text)
 

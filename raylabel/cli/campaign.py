@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import raylabel
-from raylabel.cli.options import AsJson, ConfigPath, Grow, Sets, command
+from raylabel.cli.options import AsJson, ConfigPath, Grow, Sets, command, working
 from raylabel.config import Config
 from raylabel.errors import QuarantineOverLimit
 from raylabel.toml import load
@@ -24,7 +24,8 @@ def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJs
     from raylabel.reporting import report
 
     settings = load(config, overrides=sets or [])
-    found = raylabel.run(settings, grow=grow)
+    with working():
+        found = raylabel.run(settings, grow=grow)
     assert found is not None, "a run without `until` ends with a report"
     if as_json:
         typer.echo(json.dumps(found))
@@ -42,7 +43,8 @@ def stage(name: str, summary: str) -> Callable[..., None]:
 
     def verb(config: ConfigPath, sets: Sets = None) -> None:
         settings = load(config, overrides=sets or [])
-        raylabel.run(settings, until=name)
+        with working():
+            raylabel.run(settings, until=name)
         typer.echo(f"{name}: done; see: {command('status', config, sets=sets)}")
 
     verb.__doc__ = f"{summary}\n\nWhatever must come before it is done first.\n\nExample: raylabel {name} campaign.toml"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -14,6 +16,11 @@ ConfigPath = Annotated[Path, typer.Argument(metavar="CAMPAIGN.TOML", help="The c
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting.")]
 Grow = Annotated[bool, typer.Option("--grow", help="First take in what has come into the pool.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON object.")]
+
+
+def working() -> contextlib.redirect_stdout[TextIO]:
+    """While work is done: what an engine prints by itself goes to stderr, and stdout holds the verb's facts alone."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def command(verb: str, *paths: Path, sets: list[str] | None = None) -> str:

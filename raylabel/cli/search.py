@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from raylabel.cli.options import AsJson, ConfigPath, Sets, print_facts
+from raylabel.cli.options import AsJson, ConfigPath, Sets, print_facts, working
 from raylabel.progress import counted
 from raylabel.toml import load
 
@@ -43,7 +43,7 @@ def search(
     settings = load(config, overrides=sets or [])
     campaign = find_campaign(settings)
     if duplicates:
-        with runtime.session(settings.compute):
+        with working(), runtime.session(settings.compute):
             facts = find_duplicates(campaign, size=size, target=sheet)
     else:
         facts = look_up(campaign, queries or [], size=size, target=sheet)

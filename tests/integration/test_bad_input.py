@@ -12,6 +12,7 @@ import pytest
 from campaigns import invoke, write_toml
 from PIL import Image
 
+from raylabel.cli.options import working
 from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
 
@@ -284,3 +285,10 @@ def test_pixels_survive_the_pool(digits: Path) -> None:
     written = np.array([np.asarray(Image.open(BytesIO(data))).mean() for data in images])
     assert np.abs(written - original).max() < 8
     assert pa.types.is_binary(pq.read_schema(digits / "digits-0.parquet").field("image").type)
+
+
+def test_what_an_engine_prints_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """As Ray's warning of slow workers did, before the JSON of a run."""
+    with working():
+        print("(raylet) WARNING: 8 PYTHON worker processes have been started")
+    assert capsys.readouterr() == ("", "(raylet) WARNING: 8 PYTHON worker processes have been started\n")
