@@ -95,7 +95,7 @@ def draw_decode(result: Result, target: Path) -> None:
 
 
 def draw_selection(result: Result, target: Path) -> None:
-    """Two panels: seconds and peak memory of each strategy against the number of embeddings, both axes in powers."""
+    """Two panels: seconds and peak memory of each strategy against the number of embeddings."""
     curves: dict[str, dict[str, dict[int, float]]] = {"seconds": {}, "peak_mb": {}}
     for name, value in result["peers"].items():
         strategy, _, rest = name.partition(": ")
@@ -105,7 +105,12 @@ def draw_selection(result: Result, target: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(WIDTH_IN, 3.0), layout="constrained")
     for axis, (what, said) in zip(axes, (("seconds", "seconds"), ("peak_mb", "peak memory, MB")), strict=True):
         for strategy, values in curves[what].items():
-            axis.loglog(list(values), list(values.values()), marker="o", markersize=3, linewidth=1.2, label=strategy)
+            axis.plot(list(values), list(values.values()), marker="o", markersize=3, linewidth=1.2, label=strategy)
+        axis.set_xscale("log")
+        if what == "seconds":
+            axis.set_yscale("log")
+        else:  # from zero: what is flat should look so
+            axis.set_ylim(0, 1.3 * max(value for values in curves[what].values() for value in values.values()))
         axis.set_title(said, loc="left", fontsize=9)
         axis.set_xlabel("embeddings")
         axis.spines[["top", "right"]].set_visible(False)
