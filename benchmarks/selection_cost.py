@@ -19,17 +19,15 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from rescore import campaign_in
 
 from raylabel import runtime, schema
 from raylabel.campaign import Campaign, Pieces
-from raylabel.config import Config
 from raylabel.labeling.narrowing import Indexed, narrow
-from raylabel.models.arithmetic import Arithmetic
-from raylabel.profile import Profile
 from raylabel.sampling.cluster_margin import cluster_margin
 from raylabel.sampling.clusters import nearest_to_centers
 from raylabel.sampling.farthest import farthest_first_by_blocks
-from raylabel.workspace import Part, Store, write_part
+from raylabel.workspace import Part, write_part
 from raylabel.workspace.vectors import embeddings_of, gather_rows
 
 DIM, SIZE, PART_ROWS = 64, 1_000, 65_536
@@ -37,21 +35,6 @@ STRATEGIES = {"margin": "margin", "kmeans": "cells", "k_center": "centers", "clu
 """What is run, and what narrows the pool for it."""
 
 Array = np.ndarray[Any, Any]
-
-
-def campaign_in(place: Path) -> Campaign:
-    """A campaign of which this benchmark uses the workspace alone."""
-    settings = {
-        "workspace": str(place),
-        "classes": [f"class {index}" for index in range(10)],
-        "pool": {"path": str(place / "pool")},
-        "backbone": {"name": "tiny_cnn", "weights": "none"},
-        "budget": {"train_answers": 100, "audit_answers": 100},
-        "acceptance": {"max_error": 0.5},
-    }
-    config = Config.model_validate(settings)
-    arithmetic = Arithmetic("cpu", "float32", fused=False, compiled=False, batch_size=32, threads=1)
-    return Campaign(config, Store(config.workspace), Profile(arithmetic, 1, "benchmark", {}), "0" * 64)
 
 
 def generate(campaign: Campaign, count: int) -> None:

@@ -20,7 +20,7 @@ COVER_PER_CLASS = 5
 """Answers per class below which a head's doubts say little: cover the pool."""
 
 HERD_PER_CLASS = 20
-"""Answers per class below which doubts are best spread over the pool; from here on the smallest margins are asked."""
+"""Answers per class below which doubts are best spread over the pool; from here on small margins are asked about."""
 
 
 class Choice(NamedTuple):
