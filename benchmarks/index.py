@@ -4,11 +4,13 @@
 commit what they made. The limit of adding is what finding the nearest cell costs: F / (2 * cells * dim) items a second,
 F the rate of a float32 matrix product of NumPy's on all cores in the same run. Beside it raw FAISS with the same
 factory, in this process, on all cores, from memory. Recall of both at equal probes against exact search; neighbours
-in bulk and one by one; and autofaiss, in an environment of its own, building from a NumPy file.
+in bulk and one by one; autofaiss, in an environment of its own, building from a NumPy file; and what the plans for
+less memory find.
 """
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import tempfile
 import time
@@ -17,6 +19,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import psutil
 import pyarrow as pa
 from record import Outcome, arguments, finish
 from rescore import campaign_in
@@ -159,6 +162,21 @@ def autofaiss(raw: Raw, place: Path) -> dict[str, Any] | None:
     return race({"autofaiss": [str(AUTOFAISS), str(script), str(folder)]}, repeats=1)["autofaiss"]
 
 
+def shorter(campaign: Campaign, count: int) -> list[dict[str, Any]]:
+    """Build the indexes that are planned where memory holds 8 bits a dimension, and where it holds less than that."""
+    found = []
+    for codes, fits in (("8 bits", 1.5 * DIM), ("product quantizer", 0.5 * DIM)):
+        ref = EncoderRef(f"benchmark, {codes}", DIM)
+        pieces = embedded(campaign, ref, count)
+        # The module, which the function of the same name hides.
+        share = count * fits / psutil.virtual_memory().total
+        vars(importlib.import_module("raylabel.index.build"))["MEMORY_SHARE"] = share
+        began = time.perf_counter()
+        facts = dict(build(campaign, ref, pieces).facts)
+        found.append(facts | {"build_s": time.perf_counter() - began})
+    return found
+
+
 def main() -> None:
     """Build, compare and print."""
     options = arguments(__doc__ or "")
@@ -173,6 +191,7 @@ def main() -> None:
             raw = Raw(campaign, record.facts, pieces)
             rates = adding(campaign, ref, record, pieces, raw)
             recall = recalls(campaign, record, pieces, raw)
+            for_less = shorter(campaign, count)
         speeds, same = asking(campaign, record, raw.vectors[:num_queries].astype(np.float32))
         peer = autofaiss(raw, Path(folder))
     facts = record.facts
@@ -184,6 +203,10 @@ def main() -> None:
     for name, speed in speeds.items():
         outcome.rows.append((name, f"{speed:,.0f} queries/s", f"{speed / speeds['search']:.2f}", ""))
     outcome.rows.append(("build, all in: raylabel", f"{count / build_s:,.0f} items/s", "", f"{recall['raylabel']:.3f}"))
+    for other in for_less:
+        built = f"{count / other['build_s']:,.0f} items/s"
+        name = f"build, all in: raylabel, {other['factory']}, {other['nprobe']} cells"
+        outcome.rows.append((name, built, "", f"{other['recall_at_10']:.3f}"))
     if peer is not None:
         built = f"{count / peer['build_s']:,.0f} items/s"
         outcome.rows.append((f"build, all in: autofaiss ({peer['factory']})", built, "", f"{peer['recall']:.3f}"))
@@ -199,6 +222,7 @@ def main() -> None:
     }
     outcome.ratios |= {"neighbours / search": round(speeds["neighbours"] / speeds["search"], 2)}
     outcome.ratios |= {f"recall {name}": round(value, 4) for name, value in recall.items()}
+    outcome.ratios |= {f"recall {other['factory']}": round(other["recall_at_10"], 4) for other in for_less}
     outcome.limits = {name: round(value) for name, value in (rates | speeds).items()} | {"build_s": round(build_s, 1)}
     outcome.peers = {"autofaiss": peer} if peer is not None else {}
     finish(outcome, save=options.save)

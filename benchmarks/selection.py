@@ -24,7 +24,7 @@ from raylabel.sampling.badge import badge
 from raylabel.sampling.cells import cells_of
 from raylabel.sampling.cluster_margin import UNCERTAIN_PER_PICK, cluster_margin
 from raylabel.sampling.diversity import farthest_first
-from raylabel.sampling.farthest import approach, farthest_first_by_blocks
+from raylabel.sampling.farthest import approach, farthest_first_by_blocks, squared_lengths
 from raylabel.sampling.partitioned import Search, centers, common_radius, num_centers
 
 MOST = 50_000
@@ -69,7 +69,7 @@ def timed(work: Callable[[], Array]) -> tuple[float, Array]:
 def radius(pool: Array, picks: Array) -> float:
     """The largest distance that is left."""
     nearest = np.full(len(pool), np.inf, dtype=np.float32)
-    approach(nearest, pool, np.ascontiguousarray(pool[picks]))
+    approach(nearest, pool, np.ascontiguousarray(pool[picks]), lengths=squared_lengths(pool))
     return float(np.sqrt(nearest.max()))
 
 

@@ -17,6 +17,35 @@ from raylabel.sampling.arrays import FloatArray
 BLOCK_BYTES = 1 << 20
 
 
+class Rows:
+    """Rows to measure many points against, one after another.
+
+    Args:
+        rows: (N, D) float32, C-contiguous.
+    """
+
+    def __init__(self, rows: FloatArray) -> None:
+        # FAISS reads raw pointers: a strided view would be read as if it were dense.
+        assert rows.flags.c_contiguous
+        self.rows, self._squared = rows, np.empty(len(rows), dtype=np.float32)
+        self._pointers = faiss.swig_ptr(self._squared), faiss.swig_ptr(rows)
+
+    def from_point(self, point: FloatArray) -> FloatArray:
+        """Measure a point, (D,) float32, contiguous, as `squared_distances` does.
+
+        Returns:
+            (N,) float32 squared Euclidean distances; the next call overwrites them.
+
+        Cost: O(N * D) time.
+        """
+        assert point.flags.c_contiguous and point.shape == self.rows.shape[1:]
+        squared, rows = self._pointers
+        faiss.fvec_L2sqr_ny(  # type: ignore[attr-defined]  # the stubs of FAISS 1.15 leave it out
+            squared, faiss.swig_ptr(point), rows, self.rows.shape[1], len(self.rows)
+        )
+        return self._squared
+
+
 def squared_distances(point: FloatArray, rows: FloatArray) -> FloatArray:
     """Measure one point against every row.
 
@@ -29,13 +58,7 @@ def squared_distances(point: FloatArray, rows: FloatArray) -> FloatArray:
 
     Cost: O(N * D) time, O(N) memory.
     """
-    # FAISS reads raw pointers: a strided view would be read as if it were dense.
-    assert point.flags.c_contiguous and rows.flags.c_contiguous and point.shape == rows.shape[1:]
-    squared = np.empty(len(rows), dtype=np.float32)
-    faiss.fvec_L2sqr_ny(  # type: ignore[attr-defined]  # the stubs of FAISS 1.15 leave it out
-        faiss.swig_ptr(squared), faiss.swig_ptr(point), faiss.swig_ptr(rows), rows.shape[1], len(rows)
-    )
-    return squared
+    return Rows(rows).from_point(point)
 
 
 def nearest_squared_distances(rows: FloatArray, points: FloatArray) -> FloatArray:

@@ -51,8 +51,8 @@ def farthest_first_by_blocks(
     check_array("covered", covered, shape=("M", pool.shape[1]), dtypes=FLOAT32)
     check_size(size, available=len(pool))
     pool = np.ascontiguousarray(pool)
-    nearest = np.full(len(pool), np.inf, dtype=np.float32)
-    approach(nearest, pool, np.ascontiguousarray(covered))
+    nearest, lengths = np.full(len(pool), np.inf, dtype=np.float32), squared_lengths(pool)
+    approach(nearest, pool, np.ascontiguousarray(covered), lengths=lengths)
     positions, squared = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.float32)
     done, window = 0, WINDOWS[0]
     if len(covered) == 0:
@@ -66,7 +66,7 @@ def farthest_first_by_blocks(
         positions[done : done + len(found)], squared[done : done + len(found)] = found, far
         done += len(found)
         if done < size:
-            approach(nearest, pool, pool[found])
+            approach(nearest, pool, pool[found], lengths=lengths)
             # Below every distance, so that a pool of equal points still yields each of them once.
             nearest[found] = -1.0
         if 2 * len(found) > window or 8 * len(found) < window:
@@ -97,21 +97,27 @@ def _search(nearest: FloatArray, pool: FloatArray, *, window: int, size: int) ->
     return np.array(found, dtype=np.int64), np.array(far, dtype=np.float32)
 
 
-def approach(nearest: FloatArray, rows: FloatArray, points: FloatArray) -> None:
+def squared_lengths(rows: FloatArray) -> FloatArray:
+    """(N,) float32 squared lengths of (N, D) rows."""
+    lengths: FloatArray = np.einsum("nd,nd->n", rows, rows)
+    return lengths
+
+
+def approach(nearest: FloatArray, rows: FloatArray, points: FloatArray, *, lengths: FloatArray) -> None:
     """Lower each row's squared distance to the nearest point, in place, where one of `points` is nearer.
 
     Args:
         nearest: (N,) float32 squared distances so far, changed in place; infinite where there is none.
         rows: (N, D) float32, C-contiguous.
         points: (M, D) float32, C-contiguous; M may be 0.
+        lengths: (N,) float32 `squared_lengths` of the rows.
 
     Cost: O(N * M * D) time, as matrix products.
     """
-    lengths = np.einsum("nd,nd->n", rows, rows)
     for start in range(0, len(points), POINTS):
         some = points[start : start + POINTS]
         step = max(1, PRODUCTS // len(some))
-        their_lengths = np.einsum("nd,nd->n", some, some)
+        their_lengths = squared_lengths(some)
         doubled = np.ascontiguousarray(-2.0 * some.T)
         # Bounds, added up: the product's error and the kept distance's own, each (D + 8) / 2**24 at most.
         slack = np.float32(4 * (rows.shape[1] + 8) * 2.0**-24) * (lengths + their_lengths.max())

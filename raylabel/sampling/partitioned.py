@@ -14,7 +14,7 @@ import numpy as np
 
 from raylabel.sampling.arrays import FloatArray, IndexArray
 from raylabel.sampling.cells import Cells, holds
-from raylabel.sampling.distances import squared_distances
+from raylabel.sampling.distances import Rows
 from raylabel.sampling.narrow import TopItems, random_priority
 
 SAMPLE_ROWS = 20_000
@@ -121,22 +121,23 @@ def _greedy(cells: Cells, cell: int, search: Search, *, radius: float, most: int
     rows, covered, vectors = rows[free], vectors[known], vectors[free]
     picked: list[int] = []
     far: list[float] = []
-    nearest = np.full(len(rows), np.inf, dtype=np.float32)
+    nearest, measured = np.full(len(rows), np.inf, dtype=np.float32), Rows(vectors)
     for point in covered:
-        np.minimum(nearest, squared_distances(point, vectors), out=nearest)
+        np.minimum(nearest, measured.from_point(point), out=nearest)
     if len(rows) and not len(covered):
         # Nothing to be far from: the row nearest to the cell's mean leaves the least to the others.
         mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-        _pick(int(np.argmin(squared_distances(mean, vectors))), nearest, vectors, picked)
+        _pick(int(measured.from_point(mean).argmin()), nearest, measured, picked)
         far.append(FIRST if len(cells) <= search.limit else max(float(nearest.max()), 0.0))
+    most = min(most, len(rows))
     # Picked rows are below every distance, so that copies still yield each of them once.
-    while len(picked) < min(most, len(rows)) and nearest[place := int(np.argmax(nearest))] > radius:
+    while len(picked) < most and nearest[place := int(nearest.argmax())] > radius:
         far.append(float(nearest[place]))
-        _pick(place, nearest, vectors, picked)
+        _pick(place, nearest, measured, picked)
     return rows[np.array(picked, dtype=np.int64)], np.array(far, dtype=np.float32)
 
 
-def _pick(place: int, nearest: FloatArray, vectors: FloatArray, picked: list[int]) -> None:
-    np.minimum(nearest, squared_distances(vectors[place], vectors), out=nearest)
+def _pick(place: int, nearest: FloatArray, measured: Rows, picked: list[int]) -> None:
+    np.minimum(nearest, measured.from_point(measured.rows[place]), out=nearest)
     nearest[place] = -1.0
     picked.append(place)

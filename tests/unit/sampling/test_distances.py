@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raylabel.sampling import distances
-from raylabel.sampling.distances import condensed_distances, nearest_squared_distances, squared_distances
+from raylabel.sampling.distances import Rows, condensed_distances, nearest_squared_distances, squared_distances
 
 
 def test_squared_distances_by_hand():
@@ -10,6 +10,14 @@ def test_squared_distances_by_hand():
     squared = squared_distances(np.array([1, 0], np.float32), rows)
     assert squared.dtype == np.float32
     assert squared.tolist() == [1.0, 20.0, 5.0, 0.0]
+
+
+def test_rows_measure_one_point_after_another_into_one_array():
+    rows = Rows(np.array([[0, 0], [3, 4]], np.float32))
+    first = rows.from_point(np.array([0, 4], np.float32))
+    assert first.tolist() == [16.0, 9.0]
+    second = rows.from_point(rows.rows[1])
+    assert second is first and first.tolist() == [25.0, 0.0]
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 4, 7, 8, 12, 16, 33, 384])

@@ -10,7 +10,7 @@ from skactiveml.pool import CoreSet
 from raylabel.sampling import farthest
 from raylabel.sampling.distances import nearest_squared_distances
 from raylabel.sampling.diversity import farthest_first
-from raylabel.sampling.farthest import approach, farthest_first_by_blocks
+from raylabel.sampling.farthest import approach, farthest_first_by_blocks, squared_lengths
 
 NOTHING = np.empty((0, 17), np.float32)
 
@@ -72,16 +72,16 @@ def test_near_copies_far_from_the_origin():
 def test_approach_by_hand():
     rows = np.array([[0, 0], [3, 4], [10, 0]], np.float32)
     nearest = np.array([np.inf, 4, np.inf], np.float32)
-    approach(nearest, rows, np.array([[0, 1], [9, 0]], np.float32))
+    approach(nearest, rows, np.array([[0, 1], [9, 0]], np.float32), lengths=squared_lengths(rows))
     assert nearest.tolist() == [1, 4, 1]
-    approach(nearest, rows, np.empty((0, 2), np.float32))
+    approach(nearest, rows, np.empty((0, 2), np.float32), lengths=squared_lengths(rows))
     assert nearest.tolist() == [1, 4, 1]
 
 
 def test_approach_is_the_nearest_of_all():
     rows, points = blobs(3, 2000), blobs(4, 1300)
     nearest = np.full(2000, np.inf, np.float32)
-    approach(nearest, rows, points)
+    approach(nearest, rows, points, lengths=squared_lengths(rows))
     assert nearest.tolist() == nearest_squared_distances(rows, points).tolist()
 
 
