@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from raylabel.sampling.arrays import ProbabilityArray, Round
 
-SKEWED, BACKGROUND = 2.0, 0.5
-"""Classes are out of balance where the largest has more than twice its even share of the predictions; where it has more
-than half of them it is a background, and what is worth asking lies between it and the others."""
-
-COVER_PER_CLASS = 5
+COVER_PER_CLASS = 2
 """Answers per class below which a head's doubts say little: cover the pool."""
 
 HERD_PER_CLASS = 20
 """Answers per class below which doubts are best spread over the pool; from here on small margins are asked about."""
+
+SKEWED, BACKGROUND = 2.5, 0.5
+"""Classes are out of balance where the model expects of the largest more than 2.5 times its even share; where it
+expects more than half of all to be of it, that class is a background."""
+
+REACH_PER_CLASS = 5
+"""Answers per class below which a background hides the other classes: ask for what is unlike all that is known."""
 
 
 class Choice(NamedTuple):
@@ -75,15 +78,31 @@ def choose(
     return Choice("falcun", f"auto: {each} are many, so ask where the model is undecided")
 
 
-def balance(choice: Choice, probabilities: ProbabilityArray) -> Choice:
-    """Share picks out over predicted classes where these are out of balance, so that rare ones get their answers.
+def adapt(choice: Choice, probabilities: ProbabilityArray, *, num_answers: int) -> Choice:
+    """Change a choice where the classes of the candidates are out of balance.
+
+    Picks are then shared out over predicted classes, so that rare ones get their answers. Behind a background, which
+    such a share would ask about as much as about all others, the first answers go to what is farthest from all that is
+    known. Shares are means of probabilities: a head of few answers names one class far too often, but knows its doubts.
 
     Args:
-        choice: "falcun".
+        choice: from `choose`, where there is a model.
         probabilities: (N, K) of the candidates.
+        num_answers: L.
+
+    Returns:
+        The choice itself, "balanced:" before its strategy, or "k_center".
+
+    Cost: O(N * K).
     """
-    num_classes = probabilities.shape[1]
-    share = float(np.bincount(probabilities.argmax(axis=1), minlength=num_classes).max() / len(probabilities))
-    if not SKEWED / num_classes < share <= BACKGROUND:
+    classes = probabilities.shape[1]
+    share = float(probabilities.mean(axis=0, dtype=np.float64).max())
+    if share <= SKEWED / classes:
         return choice
-    return Choice("balanced:falcun", f"{choice.why}, as much in each class: the largest is {share:.0%} of them")
+    told = f"the largest class is some {share:.0%} of them"
+    if share <= BACKGROUND:
+        return Choice(f"balanced:{choice.strategy}", f"{choice.why}, as much in each class: {told}")
+    if num_answers >= REACH_PER_CLASS * classes:
+        return choice
+    why = f"auto: {num_answers} answers for {classes} classes are few, so reach beyond the known ones: {told}"
+    return Choice("k_center", why)

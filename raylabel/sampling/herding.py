@@ -1,7 +1,7 @@
 """Cover the pool softly, most of all where a model is unsure: MaxHerding and Uncertainty Herding.
 
-Knows arrays; knows nothing of models or storage. Rows are brought to length 1 first, so a distance says how far two
-directions lie apart, whatever the backbone's scale.
+Knows arrays; knows nothing of models or storage. Rows are taken from their mean and brought to length 1 first, so a
+distance says how far two directions lie apart, whatever the backbone's scale and whatever all of its embeddings share.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ def herd(
     """Pick, one after another, the candidate that raises the pool's coverage most.
 
     The coverage of a set S is the mean over rows x of w(x) * max over s in S of k(x, s), with the Gaussian kernel
-    k(x, s) = exp(-|x - s|² / (width * v)), v the mean squared distance between two rows. With equal weights it is
-    MaxHerding's, with a model's uncertainty as weights it is Uncertainty Herding's. The function is submodular, so the
-    greedy choice comes within 1 - 1/e of the best, and gains that are out of date are bounds: few are taken anew.
+    k(x, s) = exp(-|x - s|² / (width * v)) of directions from the mean of all rows, v the mean squared distance between
+    two of them. With equal weights it is MaxHerding's, with a model's uncertainty as weights it is Uncertainty
+    Herding's. The function is submodular, so the greedy choice comes within 1 - 1/e of the best, and gains that are out
+    of date are bounds: few are taken anew.
 
     Args:
         embeddings: (N, D) float32.
@@ -85,7 +86,8 @@ def herd(
             raise ValueError(f"weights: got {weights.min()}, expected at least 0")
     if not width > 0:
         raise ValueError(f"width: got {width}, expected above 0")
-    unit = to_unit(embeddings)
+    mean = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
+    unit = to_unit(embeddings - mean)
     targets = _drawn(len(unit), MAX_TARGETS, rng)
     rows = _drawn(len(unit), max(MAX_ROWS, ROWS_PER_PICK * size), rng)
     scale = width * max(mean_squared_distance(unit[targets]), 1e-12)
@@ -93,7 +95,7 @@ def herd(
     share = (share / max(share.sum(), 1e-12)).astype(np.float32)
     reached = np.zeros(len(targets), dtype=np.float32)
     for start in range(0, len(covered), BLOCK_ROWS):
-        block = _kernel(to_unit(covered[start : start + BLOCK_ROWS]), unit[targets], scale)
+        block = _kernel(to_unit(covered[start : start + BLOCK_ROWS] - mean), unit[targets], scale)
         np.maximum(reached, block.max(axis=0), out=reached)
     picked, gains = _lazy_greedy(_kernel(unit[rows], unit[targets], scale), share, reached, size=size)
     return HerdPicks(rows[picked], gains)

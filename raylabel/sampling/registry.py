@@ -141,9 +141,8 @@ def _pick_auto(candidates: Candidates, labeled: Labeled, size: int, rng: np.rand
         history=labeled.history,
         has_model=known is not None,
     )
-    if choice.strategy == "falcun":
-        assert known is not None, "its doubts are a model's"
-        choice = auto.balance(choice, known)
+    if known is not None and len(np.unique(labeled.label_index)) > 1:
+        choice = auto.adapt(choice, known, num_answers=len(labeled))
     picks = find(choice.strategy).pick(candidates, labeled, size, rng)
     return Picks(picks.positions, picks.scores, tuple(f"{choice.why}; {told}" for told in picks.reasons))
 
@@ -151,10 +150,10 @@ def _pick_auto(candidates: Candidates, labeled: Labeled, size: int, rng: np.rand
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         "auto": Strategy(
-            summary="Covers the pool while answers are few, then what a model is unsure of; then as falcun.",
+            summary="Covers the pool, then what a model is unsure of, then as falcun; even where classes are not.",
             needs=(),
             narrow="random",
-            cost="that of herding, uherding or falcun",
+            cost="that of herding, uherding, k_center or falcun",
             source="raylabel/sampling/auto.py; measured in benchmarks/efficiency.py",
             pick=_pick_auto,
         ),
