@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raylabel.sampling import Candidates, Labeled, Round, find, select
-from raylabel.sampling.auto import COVER_PER_CLASS, HERD_PER_CLASS, Choice, balance, choose
+from raylabel.sampling.auto import COVER_PER_CLASS, HERD_PER_CLASS, REACH_PER_CLASS, Choice, adapt, choose
 
 CLASSES = 4
 FEW, SOME = COVER_PER_CLASS * CLASSES, HERD_PER_CLASS * CLASSES
@@ -86,29 +86,48 @@ def test_the_majority_is_that_of_the_answers():
     assert chosen(skewed, history=went(0.76)).strategy == LATE
 
 
-def predicted(*counts):
-    """Sure predictions, as many of each class."""
-    return np.eye(len(counts), dtype=np.float32)[np.repeat(np.arange(len(counts)), counts)]
+def expects(*shares, count=8):
+    """Probabilities that differ from item to item and have these shares as their means."""
+    even = np.tile(np.asarray(shares), (count, 1))
+    even[::2, :2] += (0.05, -0.05)
+    even[1::2, :2] -= (0.05, -0.05)
+    return even
 
 
 CHOICE = Choice(LATE, "auto: because")
 
 
 @pytest.mark.parametrize(
-    ("counts", "balanced"),
+    ("shares", "balanced"),
     [
-        ([2, 2, 2, 2, 2], None),  # even
-        ([4, 3, 1, 1, 1], None),  # twice the even share, and no more
-        ([5, 2, 1, 1, 1], "50%"),  # half
-        ([45, 30, 10, 10, 5], "45%"),
-        ([6, 1, 1, 1, 1], None),  # more than half: a background
-        ([5, 5], None),  # of so few classes none is above twice its share and no background
-        ([5, 2, 2, 1], None),
+        ((0.2, 0.2, 0.2, 0.2, 0.2), None),
+        ((0.18, 0.34, 0.16, 0.16, 0.16), None),
+        ((0.249, 0.251, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.0, 0.0), "25%"),  # 2.5 times the even share is 25 %
+        ((0.245, 0.245, 0.11, 0.1, 0.1, 0.1, 0.05, 0.05, 0.0, 0.0), None),
+        ((0.49, 0.21, 0.1, 0.1, 0.05, 0.05), "49%"),
+        ((0.51, 0.19, 0.1, 0.1, 0.05, 0.05), None),  # a background
+        ((0.06, 0.94), None),  # of two classes none is above 2.5 times its share
     ],
 )
-def test_balance_by_hand(counts, balanced):
-    expected = Choice(f"balanced:{LATE}", f"auto: because, as much in each class: the largest is {balanced} of them")
-    assert balance(CHOICE, predicted(*counts)) == (expected if balanced else CHOICE)
+def test_shares_by_hand(shares, balanced):
+    found = adapt(CHOICE, expects(*shares), num_answers=100 * len(shares))
+    told = f"auto: because, as much in each class: the largest class is some {balanced} of them"
+    assert found == (Choice(f"balanced:{LATE}", told) if balanced else CHOICE)
+
+
+def test_sure_names_of_a_young_head_are_no_shares():
+    """Every item is likeliest to be of class 0, but none surely: nothing is out of balance."""
+    probabilities = np.full((50, 10), 0.8 / 9)
+    probabilities[:, 0] = 0.2
+    assert adapt(CHOICE, probabilities, num_answers=10) == CHOICE
+
+
+@pytest.mark.parametrize(("num_answers", "reaches"), [(6 * REACH_PER_CLASS - 1, True), (6 * REACH_PER_CLASS, False)])
+def test_behind_a_background_the_first_answers_reach_far(num_answers, reaches):
+    probabilities = expects(0.7, 0.1, 0.05, 0.05, 0.05, 0.05)
+    told = f"auto: {num_answers} answers for 6 classes are few, so reach beyond the known ones: the largest class is "
+    expected = Choice("k_center", told + "some 70% of them") if reaches else CHOICE
+    assert adapt(CHOICE, probabilities, num_answers=num_answers) == expected
 
 
 def pool(probabilities=None, count=60, seed=0):
@@ -121,10 +140,10 @@ def unsure(classes, count=60, seed=1):
     return np.random.default_rng(seed).dirichlet(np.ones(classes), size=count)
 
 
-def skewed(classes=6, count=60):
-    """Probabilities of which 27 in 60 name class 0, and 6 or 7 each of the others."""
-    likeliest = np.where(np.arange(count) < 27, 0, 1 + np.arange(count) % (classes - 1))
-    return 0.5 * unsure(classes, count) + 0.5 * np.eye(classes)[likeliest]
+def skewed(share, classes=6, count=60):
+    """Probabilities that name class 0 for a share of the items, and the others evenly for the rest."""
+    likeliest = np.where(np.arange(count) < share * count, 0, 1 + np.arange(count) % (classes - 1))
+    return 0.2 * unsure(classes, count) + 0.8 * np.eye(classes)[likeliest]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +154,11 @@ def skewed(classes=6, count=60):
         (unsure(4), FEW, (), "uherding"),
         (unsure(4), SOME, (), LATE),
         (unsure(4), SOME, (0.1,), "herding"),
-        (skewed(), 6 * HERD_PER_CLASS, (), f"balanced:{LATE}"),
+        (skewed(0.5), 6 * COVER_PER_CLASS - 1, (), "balanced:herding"),
+        (skewed(0.5), 6 * COVER_PER_CLASS, (), "balanced:uherding"),
+        (skewed(0.5), 6 * HERD_PER_CLASS, (), f"balanced:{LATE}"),
+        (skewed(0.8), 6 * COVER_PER_CLASS, (), "k_center"),
+        (skewed(0.8), 6 * REACH_PER_CLASS, (), "uherding"),
     ],
 )
 def test_the_picks_are_those_of_the_strategy_chosen(probabilities, num_answers, history, strategy):
@@ -154,15 +177,15 @@ def test_the_picks_are_those_of_the_strategy_chosen(probabilities, num_answers, 
         history=labeled.history,
         has_model=probabilities is not None,
     )
-    if strategy == f"balanced:{LATE}":
-        choice = balance(choice, probabilities)
+    if probabilities is not None:
+        choice = adapt(choice, probabilities, num_answers=num_answers)
     assert choice.strategy == strategy
     assert choice.why.startswith("auto: ")
     assert found.reasons == tuple(f"{choice.why}; {reason}" for reason in direct.reasons)
 
 
 def test_whatever_it_chooses_is_in_the_registry():
-    for name in ("herding", "uherding", LATE, f"balanced:{LATE}"):
+    for name in ("herding", "uherding", "k_center", LATE, "balanced:herding", f"balanced:{LATE}"):
         assert set(find(name).needs) <= {"embeddings", "probabilities"}
 
 

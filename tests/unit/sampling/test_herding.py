@@ -18,6 +18,12 @@ def pool_of(seed, count=40, dim=6):
     return (around * rng.uniform(0.1, 10, size=(count, 1))).astype(np.float32)
 
 
+def directions(rows, around):
+    """Of length 1, from the mean of `around`, in float64."""
+    centred = rows.astype(np.float64) - around.astype(np.float64).mean(axis=0)
+    return centred / np.linalg.norm(centred, axis=1, keepdims=True)
+
+
 def mean_distance(rows):
     """Of all pairs of rows of length 1, pair by pair."""
     return np.mean([((one - other) ** 2).sum() for one in rows for other in rows])
@@ -28,7 +34,7 @@ def slow(embeddings, covered, picked, *, weights=None, width=herding.WIDTH):
 
     Two items that only cover each other gain the same, whichever comes first; so the picks are given, not made here.
     """
-    unit = [row / np.linalg.norm(row) for row in embeddings.astype(np.float64)]
+    unit = list(directions(embeddings, embeddings))
     scale = width * mean_distance(unit)
     weights = np.ones(len(unit)) if weights is None else weights
 
@@ -36,7 +42,7 @@ def slow(embeddings, covered, picked, *, weights=None, width=herding.WIDTH):
         best = [max((np.exp(-((x - s) ** 2).sum() / scale) for s in chosen), default=0.0) for x in unit]
         return float(np.dot(weights, best) / weights.sum())
 
-    chosen = [row / np.linalg.norm(row) for row in covered.astype(np.float64)]
+    chosen = list(directions(covered, embeddings))
     gains = []
     for row in picked:
         before = coverage(chosen)
@@ -86,7 +92,8 @@ def test_what_is_labeled_covers_as_picks_do():
     """With the first two picks labeled, the picks are those that would have come third and fourth."""
     embeddings = pool_of(1)
     first = herd(embeddings, covered=NOTHING, size=4, rng=np.random.default_rng(0))
-    covered = 7 * embeddings[first.positions[:2]]  # of another length, which is nothing to a direction
+    mean = embeddings.mean(axis=0)
+    covered = mean + 7 * (embeddings[first.positions[:2]] - mean)  # farther off, which is nothing to a direction
     then = herd(embeddings, covered=covered, size=2, rng=np.random.default_rng(0))
     assert then.positions.tolist() == first.positions[2:].tolist()
     np.testing.assert_allclose(then.gains, first.gains[2:], rtol=1e-4)
@@ -103,13 +110,24 @@ def test_weights_send_the_picks_where_they_are():
 
 
 def test_ties_break_by_lowest_position():
-    """Four orthogonal directions, each there ten times: whichever is first, the copies gain the same."""
-    embeddings = np.tile(np.eye(4, dtype=np.float32), (10, 1))
-    picks = herd(embeddings, covered=np.zeros((0, 4), np.float32), size=4, rng=np.random.default_rng(0))
-    assert picks.positions.tolist() == [0, 1, 2, 3]
-    rest = herd(embeddings, covered=np.eye(4, dtype=np.float32), size=40, rng=np.random.default_rng(0))
-    assert rest.positions.tolist() == list(range(40))
-    assert rest.gains.tolist() == [0.0] * 40
+    """Eight directions around their mean, each there ten times: whichever is first, its copies gain the same."""
+    directions = np.concatenate([np.eye(4, dtype=np.float32), -np.eye(4, dtype=np.float32)])
+    embeddings = np.tile(directions, (10, 1))
+    picks = herd(embeddings, covered=np.zeros((0, 4), np.float32), size=8, rng=np.random.default_rng(0))
+    assert picks.positions[0] == 0
+    assert sorted(picks.positions.tolist()) == list(range(8))
+    rest = herd(embeddings, covered=directions, size=80, rng=np.random.default_rng(0))
+    assert rest.positions.tolist() == list(range(80))
+    assert rest.gains.tolist() == [0.0] * 80
+
+
+def test_what_all_rows_share_is_nothing_to_them():
+    """Rows far from the origin are picked as those around it are."""
+    embeddings = pool_of(1)
+    near = herd(embeddings, covered=embeddings[:3], size=6, rng=np.random.default_rng(0))
+    far = herd(embeddings + 64, covered=embeddings[:3] + 64, size=6, rng=np.random.default_rng(0))
+    assert far.positions.tolist() == near.positions.tolist()
+    np.testing.assert_allclose(far.gains, near.gains, rtol=1e-3, atol=1e-5)
 
 
 def test_no_copy_comes_before_what_is_none():
@@ -153,7 +171,7 @@ def test_of_many_rows_some_are_drawn(monkeypatch):
     rows = np.sort(rng.choice(40, 10, replace=False))
     picks = herd(embeddings, covered=NOTHING, size=10, rng=np.random.default_rng(3))
     assert sorted(picks.positions.tolist()) == rows.tolist()
-    unit = to_unit(embeddings).astype(np.float64)
+    unit = directions(embeddings, embeddings)
     scale = herding.WIDTH * mean_distance(unit[targets])
     kernel = np.exp(-((unit[rows][:, None] - unit[targets][None]) ** 2).sum(axis=2) / scale)
     assert picks.positions[0] == rows[kernel.mean(axis=1).argmax()]
@@ -173,6 +191,8 @@ def test_a_large_shortlist_draws_four_rows_a_pick(monkeypatch):
 def test_the_picks_of_scikit_activeml(num_labeled):
     """Its MaxHerding with the same kernel: rbf on rows of length 1, the coverage over what is not labeled."""
     embeddings, covered = pool_of(7, 120), pool_of(8, num_labeled)
+    covered = covered - embeddings.mean(axis=0)
+    embeddings = embeddings - embeddings.mean(axis=0)
     gamma = 1 / (herding.WIDTH * mean_distance(to_unit(embeddings)))
     theirs = MaxHerding(metric_dict={"gamma": gamma}, random_state=0).query(
         np.concatenate([embeddings, covered]),

@@ -129,29 +129,29 @@ def test_probcover_by_hand():
 
 
 def test_herding_by_hand():
-    """Directions of one dimension are 1, and for item 0 nothing: the four at 1 are covered by the first of them.
+    """From the mean, 4.8, three of the five lie in one direction and two in the other, a squared distance of 4 apart.
 
-    One row of five lies apart: v = 2 (4/5 - 16/25) = 8/25; the zero is covered by exp(-1 / (width * v)).
+    v = 2 (1 - 1/25) = 48/25, so either direction covers the other by exp(-25 / (12 width)).
     """
-    apart = np.exp(-25 / (8 * WIDTH))
+    apart = np.exp(-25 / (12 * WIDTH))
     picks = pick("herding", 2)
-    assert picks.positions.tolist() == [1, 0]
-    np.testing.assert_allclose(picks.scores, [(4 + apart) / 5, (1 - apart) / 5], rtol=1e-5)
+    assert picks.positions.tolist() == [0, 1]
+    np.testing.assert_allclose(picks.scores, [(3 + 2 * apart) / 5, 2 * (1 - apart) / 5], rtol=1e-5)
     found = [
         float(reason.removeprefix("covers ").removesuffix(" % more of the candidates")) for reason in picks.reasons
     ]
-    np.testing.assert_allclose(found, [20 * (4 + apart), 20 * (1 - apart)], rtol=5e-3)
+    np.testing.assert_allclose(found, [20 * (3 + 2 * apart), 40 * (1 - apart)], rtol=5e-3)
     after = pick("herding", 1, labeled=Labeled(np.ones((1, 1), np.float32), np.zeros(1, np.int32)))
-    assert after.positions.tolist() == [0]
-    np.testing.assert_allclose(after.scores, [(1 - apart) / 5], rtol=1e-5)
+    assert after.positions.tolist() == [1]
+    np.testing.assert_allclose(after.scores, [2 * (1 - apart) / 5], rtol=1e-5)
 
 
 def test_uherding_by_hand():
-    """As above with weights 1 - margin: .2 for the zero, .98 + 1 + .5 + .75 = 3.23 for the others."""
-    apart = np.exp(-25 / (8 * WIDTH))
+    """As above with weights 1 - margin: .2 + 1 + .75 = 1.95 for the three, .98 + .5 = 1.48 for the two."""
+    apart = np.exp(-25 / (12 * WIDTH))
     picks = pick("uherding", 2)
-    assert picks.positions.tolist() == [1, 0]
-    np.testing.assert_allclose(picks.scores, [(3.23 + 0.2 * apart) / 3.43, 0.2 * (1 - apart) / 3.43], rtol=1e-4)
+    assert picks.positions.tolist() == [0, 1]
+    np.testing.assert_allclose(picks.scores, [(1.95 + 1.48 * apart) / 3.43, 1.48 * (1 - apart) / 3.43], rtol=1e-4)
     assert picks.reasons[0].endswith(" % more of what the model is unsure of")
 
 
