@@ -29,9 +29,9 @@ MEMBERS = 8
 JUDGED = 1_000
 """Cross-fitted accuracy, which `auto` reads, is taken anew up to so many answers."""
 
-CANDIDATES = {"": 50_000, "slow": 4_000}
-SLOW = ("badge", "bald", "cluster_margin", "dropquery", "k_center", "kmeans", "probcover", "typiclust", *PEERS)
-"""These see 4,000 candidates drawn at random each round, as nobody would wait for more; the others see all of them."""
+SLOW = ("badge", "bald", "cluster_margin", "dropquery", "k_center", "kmeans", "probcover", "typiclust")
+CANDIDATES = dict.fromkeys(SLOW, 4_000) | dict.fromkeys(PEERS, 2_000)
+"""These see so many candidates, drawn at random each round, as nobody would wait for more; the others see all."""
 
 LARGE = (10, 20, 50, 100, 200, 400, 600, 800, 1000, 1200, 1400, 1600, 1800, 2000)
 BUDGETS = {
@@ -91,7 +91,7 @@ def split(name: str, seed: int, place: Path) -> Split:
 
 def budgets(name: str, strategy: str) -> tuple[int, ...]:
     """Answers after each round."""
-    last = AREA_TO if strategy.removeprefix("given ") in SLOW else max(BUDGETS[name])
+    last = AREA_TO if strategy.removeprefix("given ") in CANDIDATES else max(BUDGETS[name])
     return tuple(budget for budget in BUDGETS[name] if budget <= last)
 
 
@@ -146,9 +146,9 @@ def _pick(
     if head is None and (strategy in PEERS or find(strategy).needs_model):
         strategy = COLD_START
     free = np.setdiff1d(np.arange(len(data.pool)), answered)
-    most = CANDIDATES["slow" if strategy in SLOW else ""]
-    if len(free) > max(most, size):
-        free = np.sort(rng.choice(free, max(most, size), replace=False))
+    most = max(CANDIDATES.get(strategy, len(free)), size)
+    if len(free) > most:
+        free = np.sort(rng.choice(free, most, replace=False))
     if strategy in PEERS:
         assert head is not None, "peers begin with the same first answers"
         known = (data.pool[answered], labels)
