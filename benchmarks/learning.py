@@ -112,19 +112,19 @@ def curve(name: str, strategy: str, seed: int, place: Path) -> list[tuple[int, f
     found = []
     for budget in budgets(name, strategy):
         by = "random" if given and not len(answered) else plain
-        picked = _pick(data, by, answered, head, (tuple(history), rng, budget - len(answered)))
+        picked = pick(data, by, answered, head, (tuple(history), rng, budget - len(answered)))
         answered = np.concatenate([answered, picked])
         assert len(np.unique(answered)) == budget, f"{strategy} asked about an item twice"
         head = fit_once(data.pool[answered], data.truth[answered], num_classes=data.num_classes, penalty=PENALTY)
         if plain == "auto":
-            history.append(Round("", budget, _judged(data, answered, seed) if budget <= JUDGED else None))
+            history.append(Round("", budget, judged(data, answered, seed) if budget <= JUDGED else None))
         said = head.logits(data.test.astype(np.float16)).argmax(axis=1)
         f1 = f1_score(data.test_truth, said, average="macro", zero_division=0)
         found.append((budget, float((said == data.test_truth).mean()), float(f1)))
     return found
 
 
-def _judged(data: Split, answered: NDArray[np.int64], seed: int) -> float:
+def judged(data: Split, answered: NDArray[np.int64], seed: int) -> float:
     """Accuracy on answers that the head was not fitted on."""
     right = 0
     for inside, outside in KFold(5, shuffle=True, random_state=seed).split(answered):
@@ -134,7 +134,7 @@ def _judged(data: Split, answered: NDArray[np.int64], seed: int) -> float:
     return right / len(answered)
 
 
-def _pick(
+def pick(
     data: Split, strategy: str, answered: NDArray[np.int64], head: Head | None, how: tuple[Any, ...]
 ) -> NDArray[np.int64]:
     """Positions in the pool that a strategy asks about next."""

@@ -121,6 +121,8 @@ class Acceptance(_Section):
     """... with confidence 1 - alpha, over all rounds together."""
     promise: Literal["auto", "whole"] = "auto"
     """Wrong among the auto-labels, or wrong auto-labels among the whole pool."""
+    confidence: Literal["learned", "vector", "temperature", "softmax"] = "learned"
+    """What labels are ranked by: learned of held-out answers, their likeness among it; or a softmax, scaled or not."""
     looks: Literal["every", "last"] = "every"
     """"every": certify each round, with alpha / rounds a look; "last": once, when the loop ends, with all of alpha."""
     target_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -17,6 +17,7 @@ from raylabel.workspace import Part, Record, read_part, write_part
 from raylabel.workspace.vectors import embeddings_of
 
 if TYPE_CHECKING:
+    from raylabel.models.confidence import Confidence
     from raylabel.models.heads import Head  # SciPy and scikit-learn are not for every worker
 
 TASK_ROWS = 32_768
@@ -40,8 +41,8 @@ def predict(campaign: Campaign, pieces: Pieces, number: int, head: str) -> Piece
     Returns:
         The prediction parts, one for each embedding part, in row order.
 
-    Cost: one read of the embeddings, 2 * dim * classes operations an item. Memory: one part per core, and
-    a few times 64 kB per class.
+    Cost: one read of the embeddings, 2 * dim * classes operations an item; with a learned confidence 2 * dim more for
+    each answered item. Memory: one part per core, and a few times 64 kB per class.
     """
 
     def score(parts: Sequence[Part], version: int) -> Record:
@@ -78,17 +79,19 @@ class _Score:
     head: str
 
     def __call__(self, parts: list[Part]) -> list[Part]:
+        from raylabel.models.confidence import load
         from raylabel.models.heads import Head
 
-        head = Head.from_bytes(self.campaign.store.read(self.head))
-        return [self._score(head, part) for part in parts]
+        data = self.campaign.store.read(self.head)
+        head, confidence = Head.from_bytes(data), load(data)
+        return [self._score(head, confidence, part) for part in parts]
 
-    def _score(self, head: Head, part: Part) -> Part:
+    def _score(self, head: Head, confidence: Confidence, part: Part) -> Part:
         store = self.campaign.store
         table = read_part(store, part)
         embeddings = embeddings_of(table)
         scored = pa.concat_tables(
-            pa.table(scores(head.probabilities(embeddings[start : start + SCORE_ROWS])))
+            pa.table(_scores_of(head, confidence, embeddings[start : start + SCORE_ROWS]))
             for start in range(0, len(embeddings), SCORE_ROWS)
         )
         columns = {"row": table.column("row"), "id": table.column("id")}
@@ -96,8 +99,18 @@ class _Score:
         return write_part(store, f"{folder(self.number)}/predictions", pa.table(columns, schema=schema.PREDICTIONS))
 
 
+def _scores_of(head: Head, confidence: Confidence, embeddings: NDArray[np.float16]) -> dict[str, pa.Array]:
+    """The columns of a slice of rows."""
+    from raylabel.acceptance import softmax
+
+    logits = head.logits(embeddings)
+    columns = scores(softmax(logits, head.temperature))
+    found = confidence.of(embeddings, logits, columns["label_index"].to_numpy())
+    return columns | {"confidence": pa.array(found.astype(np.float32))}
+
+
 def scores(probabilities: NDArray[np.float64]) -> dict[str, pa.Array]:
-    """The columns of a prediction beside row and id, from (N, K) probabilities.
+    """The columns of a prediction beside row, id and confidence, from (N, K) probabilities.
 
     Margin is the likeliest class's probability less the second's; entropy is in nats. Ties go to the lower class.
 
@@ -111,7 +124,6 @@ def scores(probabilities: NDArray[np.float64]) -> dict[str, pa.Array]:
     offsets = pa.array(np.arange(0, (count + 1) * keep, keep, dtype=np.int32))
     return {
         "label_index": pa.array(order[:, 0].astype(np.int32)),
-        "confidence": pa.array(top[:, 0].astype(np.float32)),
         "margin": pa.array((top[:, 0] - top[:, 1]).astype(np.float32)),
         "entropy": pa.array(-(probabilities * logs).sum(axis=1).astype(np.float32)),
         "top_index": pa.ListArray.from_arrays(offsets, pa.array(order.astype(np.int32).ravel())),

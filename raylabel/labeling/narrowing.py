@@ -29,7 +29,9 @@ TASK_ROWS = 262_144
 LEAST_NEIGHBOURS, MOST_NEIGHBOURS = 100, 8_192
 """Neighbours of each known item of a rare class: SEALS takes 100; with few known ones there is room for more."""
 
-COLUMNS = {"least_confidence": "confidence", "margin": "margin", "entropy": "entropy"}
+COLUMNS = {"least_confidence": "top_probability", "margin": "margin", "entropy": "entropy"}
+"""The column of the predictions that a statistic is made of: strategies see the softmax, whatever the confidence that
+labels are accepted by."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ class _Statistic:
         rows = table.column("row").to_numpy()
         if wanted is None:
             return rows, random_priority(rows, seed=self.campaign.config.seed, round_number=self.number)
-        values = table.column(wanted).to_numpy().astype(np.float64)
+        column = table.column(wanted)
+        values = (pc.list_element(column, 0) if wanted == "top_probability" else column).to_numpy().astype(np.float64)
         return rows, values if wanted == "entropy" else 1.0 - values
 
 

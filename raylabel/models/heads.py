@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -61,9 +62,9 @@ class Head:
         out += self.bias
         return out
 
-    def to_bytes(self) -> bytes:
-        """The head as safetensors."""
-        arrays = {"weight": np.ascontiguousarray(self.weight), "bias": self.bias}
+    def to_bytes(self, beside: Mapping[str, NDArray[Any]] | None = None) -> bytes:
+        """The head as safetensors, with other arrays beside it that belong to the same model."""
+        arrays = {**(beside or {}), "weight": np.ascontiguousarray(self.weight), "bias": self.bias}
         return safetensors.numpy.save(arrays, metadata={"temperature": json.dumps(self.temperature)})
 
     @classmethod
@@ -84,11 +85,15 @@ class CrossFit:
         accuracy: share of the fair answers that the held-out logits get right; None where all answers name one class,
             which leaves nothing to tell apart.
         penalty: the inverse penalty that was chosen by held-out log loss.
+        folds: positions inside and outside of each fold; none where all answers name one class.
+        judged: (L,) bool, the fair answers whose class their fold had seen: what temperatures and scores learn from.
     """
 
     logits: NDArray[np.float64]
     accuracy: float | None
     penalty: float
+    folds: Folds
+    judged: NDArray[np.bool_]
 
 
 def fit_head(
@@ -118,18 +123,20 @@ def fit_head(
     scaled, centre, scale = _scaled(embeddings)
     if len(np.unique(label_index)) == 1:
         weight, bias = _fit(scaled, label_index, num_classes, PENALTIES[0])
-        return Head(weight, bias, 1.0), CrossFit(np.tile(bias, (len(scaled), 1)), None, PENALTIES[0])
+        nobody = np.zeros(len(scaled), dtype=bool)
+        return Head(weight, bias, 1.0), CrossFit(np.tile(bias, (len(scaled), 1)), None, PENALTIES[0], (), nobody)
     from sklearn.model_selection import KFold  # as below: a second to import, and only fitting needs it
 
     folds = list(KFold(n_splits=min(NUM_FOLDS, len(scaled)), shuffle=True, random_state=seed).split(scaled))
     tried = [(_cross_fit(scaled, label_index, num_classes, penalty, folds), penalty) for penalty in PENALTIES]
     fair = np.ones(len(label_index), dtype=bool) if fair is None else fair
-    judged = [_judge(logits, label_index, folds, fair) for logits, _ in tried]
-    best = int(np.argmin([loss for _, loss in judged]))
-    (logits, penalty), (temperature, _) = tried[best], judged[best]
+    judged = fair & _known(label_index, folds)
+    found = [_judge(logits[judged], label_index[judged]) for logits, _ in tried]
+    best = int(np.argmin([loss for _, loss in found]))
+    (logits, penalty), (temperature, _) = tried[best], found[best]
     head = _unscaled(_fit(scaled, label_index, num_classes, penalty), centre, scale, temperature)
     accuracy = float((logits.argmax(axis=1) == label_index)[fair].mean())
-    return head, CrossFit(logits, accuracy, penalty)
+    return head, CrossFit(logits, accuracy, penalty, folds, judged)
 
 
 def fit_once(
@@ -201,21 +208,23 @@ def _unscaled(
     return Head(weight / scale, bias - weight @ centre / scale, temperature)
 
 
-def _judge(
-    logits: NDArray[np.float64], label_index: NDArray[np.int32], folds: Folds, fair: NDArray[np.bool_]
-) -> tuple[float, float]:
-    """Temperature and mean log loss of held-out logits, over the fair answers whose class their fold had seen.
+def _known(label_index: NDArray[np.int32], folds: Folds) -> NDArray[np.bool_]:
+    """Which answers name a class that their fold had seen.
 
     The logit of any other says UNSEEN: a single one of those would drive the temperature to its end.
     """
     known = np.zeros(len(label_index), dtype=bool)
     for inside, outside in folds:
         known[outside] = np.isin(label_index[outside], label_index[inside])
-    known &= fair
-    if not known.any():
+    return known
+
+
+def _judge(logits: NDArray[np.float64], label_index: NDArray[np.int32]) -> tuple[float, float]:
+    """Temperature and mean log loss of held-out logits."""
+    if len(logits) == 0:
         return 1.0, 0.0
-    temperature = fit_temperature(logits[known], label_index[known])
-    chosen = softmax(logits[known], temperature)[np.arange(known.sum()), label_index[known]]
+    temperature = fit_temperature(logits, label_index)
+    chosen = softmax(logits, temperature)[np.arange(len(logits)), label_index]
     return temperature, float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
 

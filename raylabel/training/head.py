@@ -49,7 +49,8 @@ def train(
 
     Returns:
         Its record: facts head (file name), accuracy (cross-fitted; None where all answers name one class: such a head
-        says that class of everything), num_answers, num_seen_classes, unseen (classes without an answer).
+        says that class of everything), num_answers, num_seen_classes, unseen (classes without an answer), confidence
+        (which kind it got, and why not the one asked for: too few answers could be held out).
 
     Raises:
         RaylabelError: no answer names a class.
@@ -63,6 +64,8 @@ def train(
             f"round {number} · train: {record.facts['num_answers']} answers, {judged}"
             + (f"; no answer names {unseen} yet, so the model cannot" if unseen else "")
         )
+        if reason := record.facts["confidence"]["reason"]:
+            say(f"round {number} · train: confidence is the softmax's, as {reason}")
         return record
 
     return campaign.records.once(f"{folder(number)}/model", fit)
@@ -78,6 +81,7 @@ class HeadActor:
 
     def fit(self, number: int, ref: EncoderRef, pieces: Pieces, answered: pa.Table) -> Record:
         """Fit a head on answered training items and write it."""
+        from raylabel.models.confidence import fit_confidence
         from raylabel.models.heads import fit_head
 
         campaign = self._campaign
@@ -94,7 +98,9 @@ class HeadActor:
         seed = campaign.seed("folds", number)
         unseen = ~np.isin(usable.column("row").to_numpy(), ref.seen)
         head, cross = fit_head(embeddings, label_index, num_classes=num_classes, seed=seed, fair=unseen)
-        data = head.to_bytes()
+        asked = campaign.config.acceptance.confidence
+        fitted = fit_confidence(asked, head, cross, embeddings=embeddings, label_index=label_index)
+        data = head.to_bytes(fitted.confidence.arrays())
         digest = hashlib.sha256(data).hexdigest()[:16]
         name = f"{folder(number)}/head-{digest}.safetensors"
         campaign.store.write(name, data)
@@ -107,6 +113,7 @@ class HeadActor:
                 "accuracy": cross.accuracy,
                 "penalty": cross.penalty,
                 "temperature": head.temperature,
+                "confidence": {"asked": asked, "used": fitted.used, "reason": fitted.reason},
                 "num_answers": len(label_index),
                 "num_judged": int(unseen.sum()),
                 "answers_by_class": counts.tolist(),
