@@ -1,8 +1,9 @@
 """Scoring stored embeddings with a round's head, reading included: 1M x 512 float16, 10 classes.
 
 `raylabel.inference.predict` on a real Ray session: embedding parts read and their sha256 checked, scored, and written
-as prediction parts. Beside it the least that would do, without Ray and without keeping anything: `numpy.load`, a
-float32 product and an argmax, in one process per core that is there already.
+as prediction parts; confidence is the softmax's, as a learned one adds 2 * dim operations for each answered item.
+Beside it the least that would do, without Ray and without keeping anything: `numpy.load`, a float32 product and an
+argmax, in one process per core that is there already.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from raylabel.campaign import Campaign, Pieces
 from raylabel.config import Config
 from raylabel.inference.predict import predict
 from raylabel.models.arithmetic import Arithmetic
+from raylabel.models.confidence import Softmax
 from raylabel.models.heads import Head
 from raylabel.profile import Profile
 from raylabel.workspace import Part, Store, read_part, write_part
@@ -109,7 +111,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="raylabel-rescore-", dir=options.work) as folder:
         place = Path(folder)
         campaign = campaign_in(place / "workspace")
-        campaign.store.write("head.safetensors", head.to_bytes())
+        campaign.store.write("head.safetensors", head.to_bytes(Softmax(head.temperature).arrays()))
         pieces = {f"parts of {rows:,}": embedded(campaign, count, rows) for rows in PART_ROWS}
         files = [place / f"{start}.npy" for start, _ in blocks(count, max(PART_ROWS))]
         for file, (_, values) in zip(files, blocks(count, max(PART_ROWS)), strict=True):

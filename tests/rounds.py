@@ -7,6 +7,7 @@ import numpy as np
 from raylabel.campaign import Pieces
 from raylabel.inference.predict import _Score
 from raylabel.labeling.shortlist import Model
+from raylabel.models.confidence import Softmax
 from raylabel.models.heads import fit_head
 from raylabel.workspace import Record
 
@@ -21,7 +22,8 @@ def model_of(tiny, known=KNOWN):
     num_classes = len(tiny.campaign.config.classes)
     head, cross = fit_head(tiny.embeddings[known], tiny.truth[known], num_classes=num_classes, seed=0)
     name = "rounds/0000/head.safetensors"
-    tiny.campaign.store.write(name, head.to_bytes())
+    # A confidence that ranks items otherwise than the head's own probabilities: selection must not see it.
+    tiny.campaign.store.write(name, head.to_bytes(Softmax(100.0).arrays()))
     parts = tuple(_Score(tiny.campaign, 0, name)(list(tiny.pieces.parts)))
     return head, Model(name, cross.penalty, Pieces(parts, tiny.pieces.spans))
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.special import softmax as scipy_softmax
 
-from raylabel.acceptance import fit_temperature, softmax
+from raylabel.acceptance import VectorScaling, fit_temperature, softmax
 
 
 def test_softmax_by_hand():
@@ -80,3 +81,61 @@ def test_nothing_to_fit_and_no_temperature_are_refused():
     for temperature in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=f"temperature: got {temperature}"):
             softmax(np.zeros((1, 2)), temperature)
+
+
+def test_vector_scaling_by_hand():
+    """Logits 1 and 3 become 2 * 1 + 1 and 0.5 * 3 - 0.5: odds of e ** 2."""
+    scaling = VectorScaling(np.array([2.0, 0.5]), np.array([1.0, -0.5]))
+    assert scaling.probabilities(np.array([[1.0, 3.0]])) == pytest.approx(
+        np.array([[np.e**2 / (np.e**2 + 1), 1 / (np.e**2 + 1)]])
+    )
+
+
+def test_vector_scaling_is_the_most_likely_one_under_its_prior():
+    """Beside a search that knows no slopes and no bounds."""
+    rng = np.random.default_rng(3)
+    logits, labels = rng.normal(0, 3, (60, 3)), rng.integers(0, 3, 60)
+    temperature = fit_temperature(logits, labels)
+    found = VectorScaling.fit(logits, labels, temperature=temperature)
+
+    def loss(values):
+        scale, shift = values[:3], values[3:]
+        chances = scipy_softmax(scale * logits / temperature + shift, axis=1)[np.arange(60), labels]
+        return -np.log(chances).sum() + (((scale - 1) ** 2).sum() + (shift**2).sum()) / 2
+
+    expected = minimize(loss, np.concatenate([np.ones(3), np.zeros(3)]), method="Nelder-Mead", tol=1e-9).x
+    assert found.weight * temperature == pytest.approx(expected[:3], abs=1e-3)
+    assert found.bias == pytest.approx(expected[3:], abs=1e-3)
+
+
+def test_vector_scaling_undoes_what_was_done_to_one_class():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 3))
+    labels = (scipy_softmax(logits, axis=1).cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
+    bent = logits * [1.0, 2.0, 1.0] + [0.0, 0.0, 1.5]
+    found = VectorScaling.fit(bent, labels, temperature=1.0)
+    assert found.weight == pytest.approx([1.0, 0.5, 1.0], abs=0.05)
+    assert found.bias - found.bias[0] == pytest.approx([0.0, 0.0, -1.5], abs=0.1)
+
+
+def test_vector_scaling_leaves_a_class_without_answers_at_0():
+    logits = np.array([[4.0, 0.0, -1e4], [0.0, 4.0, -1e4], [4.0, 0.0, -1e4], [0.0, 3.0, -1e4]])
+    found = VectorScaling.fit(logits, np.array([0, 1, 1, 1]), temperature=2.0)
+    assert (found.weight[2], found.bias[2]) == (0.5, 0.0)
+    assert found.probabilities(logits)[:, 2].tolist() == [0.0] * 4
+
+
+def test_vector_scaling_that_will_not_do_is_refused():
+    ones = np.ones(2)
+    for weight, bias, message in (
+        (np.array([1.0, 0.0]), ones, "weight: got 0, expected values above 0"),
+        (ones, np.ones(3), r"bias: got float64 of shape \(3,\), expected float64"),
+        (ones.astype(np.float32), ones, "weight: got float32"),
+        (ones, np.array([np.nan, 0.0]), "bias: got NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            VectorScaling(weight, bias)
+    with pytest.raises(ValueError, match="temperature: got 0"):
+        VectorScaling.fit(np.zeros((3, 2)), np.zeros(3, np.int64), temperature=0.0)
+    with pytest.raises(ValueError, match="logits: got 0 rows"):
+        VectorScaling.fit(np.zeros((0, 2)), np.zeros(0, np.int64), temperature=1.0)

@@ -2,12 +2,15 @@ import importlib
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from raylabel import schema
+from raylabel.acceptance import LearnedScore, NeighbourVote
 from raylabel.campaign import Pieces
 from raylabel.errors import StorageError
 from raylabel.inference.predict import _Score, _tasks, predict, scores
+from raylabel.models.confidence import Learned, Softmax
 from raylabel.models.heads import fit_head
 from raylabel.workspace import Part, read_part
 
@@ -20,7 +23,7 @@ def columns(*rows):
 def test_scores_by_hand():
     found = columns([0.2, 0.5, 0.3], [0.7, 0.1, 0.2])
     assert found["label_index"] == [1, 0]
-    assert found["confidence"] == pytest.approx([0.5, 0.7])
+    assert "confidence" not in found
     assert found["margin"] == pytest.approx([0.2, 0.5])
     entropy = [-sum(p * math.log(p) for p in row) for row in ([0.2, 0.5, 0.3], [0.7, 0.1, 0.2])]
     assert found["entropy"] == pytest.approx(entropy)
@@ -39,7 +42,7 @@ def test_ties_go_to_the_lower_class():
 def test_certainty():
     """No NaN from 0 * log 0."""
     found = columns([0.0, 1.0, 0.0])
-    assert found["confidence"] == found["margin"] == [1.0]
+    assert found["margin"] == [1.0]
     assert found["entropy"] == [0.0]
     assert found["top_index"] == [[1, 0, 2]]
 
@@ -58,7 +61,6 @@ def obvious(row: np.ndarray) -> dict:
     order = sorted(range(len(row)), key=lambda index: (-row[index], index))[: schema.TOP_K]
     return {
         "label_index": order[0],
-        "confidence": np.float32(row[order[0]]),
         "margin": np.float32(row[order[0]] - row[order[1]]),
         "entropy": -sum(p * math.log(p) for p in row.tolist() if p > 0),
         "top_index": order,
@@ -88,10 +90,16 @@ def test_two_classes_and_no_rows():
 
 @pytest.fixture
 def head(tiny):
-    """A head of 30 digits, laid into the workspace."""
+    """A head of 30 digits, laid into the workspace with a confidence that is learned of them."""
     known, _ = fit_head(tiny.embeddings[:30], tiny.truth[:30], num_classes=10, seed=0)
-    tiny.campaign.store.write("head.safetensors", known.to_bytes())
+    tiny.campaign.store.write("head.safetensors", known.to_bytes(learned(tiny).arrays()))
     return known
+
+
+def learned(tiny):
+    embeddings, labels = tiny.embeddings[:30], tiny.truth[:30]
+    vote = NeighbourVote.of(embeddings, labels, num_classes=10)
+    return Learned(LearnedScore((0.5, 0.25), 0.1), 2.0, 10.0, embeddings, labels, vote)
 
 
 def test_every_readable_item_is_predicted(ray_session, tiny, head):
@@ -106,11 +114,26 @@ def test_every_readable_item_is_predicted(ray_session, tiny, head):
     assert [row["id"] for row in rows] == [tiny.ids[row] for row in tiny.rows]
     probabilities = head.probabilities(tiny.embeddings[tiny.rows])
     assert [row["label_index"] for row in rows] == probabilities.argmax(axis=1).tolist()
-    assert [row["confidence"] for row in rows] == probabilities.max(axis=1).astype(np.float32).tolist()
+    assert [row["top_probability"][0] for row in rows] == probabilities.max(axis=1).astype(np.float32).tolist()
     ranked = np.sort(probabilities, axis=1)
     assert [row["margin"] for row in rows] == (ranked[:, -1] - ranked[:, -2]).astype(np.float32).tolist()
     accuracy = (probabilities.argmax(axis=1) == tiny.truth[tiny.rows]).mean()
     assert accuracy > 0.8  # it is the digits that it sees
+
+
+@pytest.mark.parametrize("kind", ["learned", "softmax"])
+def test_confidence_is_that_of_the_predicted_class(tiny, head, kind):
+    """The columns that selection sees are the head's own, whatever the confidence is."""
+    confidence = learned(tiny) if kind == "learned" else Softmax(5.0)
+    tiny.campaign.store.write("other.safetensors", head.to_bytes(confidence.arrays()))
+    embeddings = tiny.embeddings[tiny.rows]
+    logits, probabilities = head.logits(embeddings), head.probabilities(embeddings)
+    expected = confidence.of(embeddings, logits, probabilities.argmax(axis=1)).astype(np.float32)
+    parts = _Score(tiny.campaign, 1, "other.safetensors")(list(tiny.pieces.parts))
+    found = pa.concat_tables(read_part(tiny.campaign.store, part) for part in parts)
+    assert np.array_equal(found.column("confidence").to_numpy(), expected)
+    own = scores(probabilities)
+    assert all(found.column(name).combine_chunks().equals(column) for name, column in own.items())
 
 
 def test_parts_go_together_until_they_make_a_task():

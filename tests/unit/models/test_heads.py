@@ -46,7 +46,9 @@ def test_held_out_logits_come_from_folds_that_left_the_row_out(counts):
     embeddings, labels = blobs(counts, spread=2.0)
     _, cross = fit_head(embeddings, labels, num_classes=len(counts), seed=5)
     values = scaled(embeddings)
-    for inside, outside in KFold(5, shuffle=True, random_state=5).split(values):
+    assert cross.judged.all()
+    for (inside, outside), fold in zip(KFold(5, shuffle=True, random_state=5).split(values), cross.folds, strict=True):
+        assert np.array_equal(inside, fold[0]) and np.array_equal(outside, fold[1])
         expected = plain(values[inside], labels[inside], cross.penalty).predict_proba(values[outside])
         logits = cross.logits[outside]
         found = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -117,6 +119,7 @@ def test_a_class_with_one_answer_does_not_spoil_the_temperature():
     row = int(np.flatnonzero(labels == 2)[0])
     assert cross.logits[row, 2] == UNSEEN
     others = labels != 2
+    assert np.array_equal(cross.judged, others)
     assert head.temperature == fit_temperature(cross.logits[others], labels[others])
     assert head.probabilities(embeddings)[others].max(axis=1).mean() > 0.8
 
@@ -136,6 +139,7 @@ def test_one_class():
     head, cross = fit_head(embeddings, np.full(20, 1, np.int32), num_classes=3, seed=0)
     assert head.probabilities(-9 * embeddings[:2]).tolist() == [[0.0, 1.0, 0.0]] * 2
     assert cross.accuracy is None
+    assert (len(cross.folds), cross.judged.tolist()) == (0, [False] * 20)
     assert cross.logits.argmax(axis=1).tolist() == [1] * 20
 
 
@@ -175,6 +179,8 @@ def test_bytes_and_back():
     assert again.weight.dtype == again.bias.dtype == np.float64
     assert np.array_equal(again.probabilities(embeddings), head.probabilities(embeddings))
     assert again.to_bytes() == head.to_bytes()
+    beside = Head.from_bytes(head.to_bytes({"other": np.arange(3)}))
+    assert beside.to_bytes() == head.to_bytes()
 
 
 @pytest.mark.parametrize("dim", [5, 64, 257])
@@ -227,6 +233,7 @@ def test_only_fair_answers_are_counted():
     fair = np.asarray(every.logits.argmax(axis=1) == labels)
     fair[np.flatnonzero(~fair)[:3]] = True
     head, some = fit_head(values, labels, num_classes=3, seed=0, fair=fair)
+    assert np.array_equal(some.judged, fair)
     right = some.logits.argmax(axis=1) == labels
     assert some.accuracy == pytest.approx(right[fair].mean())
     assert some.accuracy > every.accuracy == pytest.approx((every.logits.argmax(axis=1) == labels).mean())

@@ -6,10 +6,13 @@ import pytest
 
 from raylabel.demo import DIGITS
 from raylabel.errors import RaylabelError, StorageError
+from raylabel.models.confidence import Learned, Softmax, fit_confidence, load
 from raylabel.models.heads import Head, fit_head
 from raylabel.training.head import HeadActor, HeadTrainer, train
 
 ROWS = np.array([51, 3, 22, 8, 17, 40, 1, 30, 12, 9, 44, 2, 27, 35, 58, 20])  # 17 cannot be read
+
+FEW = "{} of the answers held out were right and {} wrong; a score is learned from at least 10 of each"
 
 
 @pytest.fixture
@@ -26,11 +29,18 @@ def expected(tiny, rows, number=0):
     return fit_head(tiny.embeddings[rows], tiny.truth[rows], num_classes=10, seed=seed)
 
 
+def counted(cross, tiny, rows):
+    """Right and wrong ones of the answers that judge."""
+    rows = sorted((row for row in rows if row != tiny.broken), key=lambda row: tiny.ids[row])
+    right = (cross.logits.argmax(axis=1) == tiny.truth[rows])[cross.judged]
+    return int(right.sum()), int((~right).sum())
+
+
 def test_head_and_its_facts(tiny):
     record = HeadActor(tiny.campaign).fit(1, tiny.ref, tiny.pieces, tiny.answered(ROWS))
     head, cross = expected(tiny, ROWS, number=1)
     data = tiny.campaign.store.read(record.facts["head"])
-    assert data == head.to_bytes()
+    assert data == head.to_bytes(Softmax(head.temperature).arrays())
     digest = hashlib.sha256(data).hexdigest()[:16]
     counts = np.bincount(tiny.truth[ROWS[ROWS != 17]], minlength=10)
     assert dict(record.facts) == {
@@ -40,6 +50,7 @@ def test_head_and_its_facts(tiny):
         "accuracy": cross.accuracy,
         "penalty": cross.penalty,
         "temperature": head.temperature,
+        "confidence": {"asked": "learned", "used": "temperature", "reason": FEW.format(*counted(cross, tiny, ROWS))},
         "num_answers": 15,
         "num_judged": 15,
         "answers_by_class": counts.tolist(),
@@ -48,6 +59,37 @@ def test_head_and_its_facts(tiny):
     }
     assert record.facts["unseen"]
     assert Head.from_bytes(data).probabilities(tiny.embeddings[:1])[0, counts == 0].max() == 0
+
+
+def test_learned_confidence_is_kept_beside_the_head(tiny, capsys):
+    """Of 55 digits enough are held out right and wrong, where a sixth of the answers is mistaken."""
+    rows = tiny.rows[:55]
+    labels = tiny.truth[rows].copy()
+    labels[::6] = (labels[::6] + 1) % 10
+    record = HeadActor(tiny.campaign).fit(1, tiny.ref, tiny.pieces, tiny.answered(rows, labels=labels))
+    assert record.facts["confidence"] == {"asked": "learned", "used": "learned", "reason": ""}
+    order = np.argsort([tiny.ids[row] for row in rows])
+    given = {"embeddings": tiny.embeddings[rows][order], "label_index": labels[order]}
+    seed = tiny.campaign.seed("folds", 1)
+    head, cross = fit_head(*given.values(), num_classes=10, seed=seed)
+    expected = fit_confidence("learned", head, cross, **given).confidence
+    found = load(tiny.campaign.store.read(record.facts["head"]))
+    assert isinstance(found, Learned)
+    assert (found.score, found.concentration) == (expected.score, expected.concentration)
+    assert np.array_equal(found.embeddings, given["embeddings"])
+
+
+@pytest.mark.parametrize("kind", ["softmax", "temperature", "vector"])
+def test_confidence_is_the_kind_that_the_config_names(begin, kind):
+    tiny = begin(acceptance={"max_error": 0.3, "confidence": kind})
+    record = HeadActor(tiny.campaign).fit(1, tiny.ref, tiny.pieces, tiny.answered(ROWS))
+    assert record.facts["confidence"] == {"asked": kind, "used": kind, "reason": ""}
+    names = {"softmax": ["temperature"], "temperature": ["temperature"], "vector": ["weight", "bias"]}
+    kept = load(tiny.campaign.store.read(record.facts["head"])).arrays()
+    assert list(kept) == [f"confidence_{name}" for name in names[kind]]
+    if kind != "vector":
+        expected = 1.0 if kind == "softmax" else record.facts["temperature"]
+        assert kept["confidence_temperature"].tolist() == [expected]
 
 
 def test_order_of_the_answers_makes_no_difference(tiny):
@@ -94,10 +136,11 @@ def test_training_leaves_the_audit_alone(trainer, tiny, capsys):
     used = np.delete(ROWS[:12], 5)
     head, cross = expected(tiny, used)
     assert record.facts["num_answers"] == 10  # 12, less row 17 and the one of nobody
-    assert tiny.campaign.store.read(record.facts["head"]) == head.to_bytes()
+    assert tiny.campaign.store.read(record.facts["head"]) == head.to_bytes(Softmax(head.temperature).arrays())
     said = capsys.readouterr().err
     assert f"round 0 · train: 10 answers, {cross.accuracy:.1%} right on answers held out" in said
     assert f"no answer names {', '.join(record.facts['unseen'])} yet, so the model cannot" in said
+    assert f"round 0 · train: confidence is the softmax's, as {record.facts['confidence']['reason']}" in said
 
     labels[12:] = (labels[12:] + 1) % 10
     other = train(
