@@ -117,11 +117,13 @@ class Fitted:
     Args:
         confidence: to be applied.
         used: which kind it is.
+        held_out: (L,) float64 of the answers: of the label that the head gave each while it was held out.
         reason: why it is not the kind that was asked for; "" where it is.
     """
 
     confidence: Confidence
     used: Kind
+    held_out: NDArray[np.float64]
     reason: str = ""
 
 
@@ -143,30 +145,33 @@ def fit_confidence(
 
     Cost: for "learned" L ** 2 * D multiplications for each concentration: 2 s for L = 4,000, D = 448.
     """
-    if kind == "softmax":
-        return Fitted(Softmax(1.0), "softmax")
-    plain = Softmax(head.temperature)
-    if kind == "temperature":
-        return Fitted(plain, "temperature")
-    judged = cross.judged
-    if kind == "vector":
-        if not judged.any():
-            return Fitted(plain, "temperature", "no answer could be held out of a class that others name")
-        scaling = VectorScaling.fit(cross.logits[judged], label_index[judged], temperature=head.temperature)
-        return Fitted(Vector(scaling), "vector")
     predicted = cross.logits.argmax(axis=1)
-    correct = (predicted == label_index)[judged]
-    if reason := why_not(int(correct.sum()), int((~correct).sum())):
-        return Fitted(plain, "temperature", reason)
-    tried = []
+    if kind == "learned":
+        correct = (predicted == label_index)[cross.judged]
+        reason = why_not(int(correct.sum()), int((~correct).sum()))
+        if not reason:
+            return _learn(head, cross, embeddings, label_index)
+    else:
+        reason = "" if kind != "vector" or cross.judged.any() else "no answer could be held out of a class others name"
+    confidence: Confidence = Softmax(1.0 if kind == "softmax" else head.temperature)
+    if kind == "vector" and not reason:
+        logits, named = cross.logits[cross.judged], label_index[cross.judged]
+        confidence = Vector(VectorScaling.fit(logits, named, temperature=head.temperature))
+    held_out = confidence.of(embeddings, cross.logits, predicted)
+    return Fitted(confidence, "temperature" if reason else kind, held_out, reason)
+
+
+def _learn(head: Head, cross: CrossFit, embeddings: NDArray[np.float16], label_index: NDArray[np.int32]) -> Fitted:
+    predicted = cross.logits.argmax(axis=1)
+    correct, tried = (predicted == label_index)[cross.judged], []
     for concentration in CONCENTRATIONS:
         votes = _held_out_votes(cross, embeddings, label_index, concentration)
-        features = _features(cross.logits[judged] / head.temperature, votes[judged], predicted[judged])
-        score = LearnedScore.fit(features, correct)
-        tried.append((score.log_loss(features, correct), concentration, score))
-    _, concentration, score = min(tried, key=lambda each: each[:2])
+        features = _features(cross.logits / head.temperature, votes, predicted)
+        score = LearnedScore.fit(features[cross.judged], correct)
+        tried.append((score.log_loss(features[cross.judged], correct), concentration, score, score.apply(features)))
+    _, concentration, score, held_out = min(tried, key=lambda each: each[:2])
     vote = NeighbourVote.of(embeddings, label_index, num_classes=len(head.bias))
-    return Fitted(Learned(score, head.temperature, concentration, embeddings, label_index, vote), "learned")
+    return Fitted(Learned(score, head.temperature, concentration, embeddings, label_index, vote), "learned", held_out)
 
 
 def load(data: bytes) -> Confidence:

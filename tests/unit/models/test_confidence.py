@@ -123,6 +123,18 @@ def test_neighbours_that_tell_more_than_the_head_are_heard():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_held_out_confidence_is_that_of_the_held_out_label(kind):
+    head, cross, answers, asked = fitted(kind)
+    said = cross.logits.argmax(axis=1)
+    if kind == "learned":
+        features, _ = by_hand(head, cross, answers, asked.confidence.concentration)
+        expected = asked.confidence.score.apply(features)
+    else:
+        expected = asked.confidence.of(answers["embeddings"], cross.logits, said)
+    assert np.array_equal(asked.held_out, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_bytes_and_back(kind):
     head, _, answers, asked = fitted(kind)
     data = head.to_bytes(asked.confidence.arrays())
@@ -153,7 +165,7 @@ def test_one_class_falls_back_and_says_so():
     head, cross = fit_head(*answers.values(), num_classes=3, seed=0)
     for kind, reason in (
         ("learned", "0 of the answers held out were right and 0 wrong; a score is learned from at least 10 of each"),
-        ("vector", "no answer could be held out of a class that others name"),
+        ("vector", "no answer could be held out of a class others name"),
     ):
         asked = fit_confidence(kind, head, cross, **answers)
         assert (asked.confidence, asked.used, asked.reason) == (Softmax(1.0), "temperature", reason)
