@@ -57,7 +57,7 @@ ANSWERS = pa.schema(
     ]
 )
 
-RESOLVED = pa.schema(_ROW + _ID + [("purpose", pa.string()), ("label_index", pa.int32())])
+RESOLVED = pa.schema(_ROW + _ID + [("purpose", pa.string()), ("label_index", pa.int32()), ("round", pa.int32())])
 """A round's answers after consensus: one row for each item asked; label_index -1 where nobody could tell."""
 
 NEIGHBOURS = pa.schema([*_ROW, ("neighbours", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))])

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import raylabel
-from raylabel.cli import begin, bench, campaign, files, search
+from raylabel.cli import begin, bench, campaign, files, search, verify
 from raylabel.errors import RaylabelError
 from raylabel.signals import Signals
 
@@ -27,6 +27,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "status": campaign.status,
     "export": files.export,
     "import": files.import_,
+    "verify": verify.verify,
     "search": search.search,
 }
 """By name, in the order that `raylabel --help` shows them in."""

@@ -12,6 +12,7 @@ from raylabel.campaign import Campaign, folder
 from raylabel.progress import counted
 from raylabel.workspace import Record
 
+REPORT = "report.json"
 _UNCOVERED = "{} came into the pool later: no round was left to audit them, so that no certificate covers them."
 
 
@@ -41,9 +42,18 @@ def write_report(
     campaign: Campaign, rounds: list[dict[str, Any]], labels: Record, *, pool: dict[str, Any], stopped: str
 ) -> dict[str, Any]:
     """Write `report.json`: the pool, every round, why it stopped, and what the labels are."""
+    report = compose(campaign, rounds, labels, pool=pool, stopped=stopped)
+    campaign.store.write(REPORT, json.dumps(report, indent=1).encode())
+    return report
+
+
+def compose(
+    campaign: Campaign, rounds: list[dict[str, Any]], labels: Record, *, pool: dict[str, Any], stopped: str
+) -> dict[str, Any]:
+    """Put together what `write_report` writes."""
     last, uncovered = rounds[-1], labels.facts["num_uncovered"]
     num_readable = sum(labels.facts[f"num_{source}"] for source in ("human", "auto", "undecided"))
-    report = {
+    return {
         "workspace": campaign.store.root,
         "fingerprint": campaign.fingerprint,
         "pool": pool,
@@ -58,8 +68,6 @@ def write_report(
         "quality": last["audit_sample"],
         "rounds": rounds,
     }
-    campaign.store.write("report.json", json.dumps(report, indent=1).encode())
-    return report
 
 
 def rounds_so_far(campaign: Campaign) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ def test_answers():
 
 
 def test_resolved_answers():
-    assert columns(schema.RESOLVED) == [ROW, ID, ("purpose", "string"), ("label_index", "int32")]
+    assert columns(schema.RESOLVED) == [ROW, ID, ("purpose", "string"), ("label_index", "int32"), ("round", "int32")]
 
 
 def test_labels():
