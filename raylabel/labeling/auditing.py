@@ -13,6 +13,7 @@ import pyarrow as pa
 from raylabel import schema
 from raylabel.acceptance import draw, smallest_audit
 from raylabel.campaign import Campaign, Pieces, Rows
+from raylabel.config import Config
 from raylabel.errors import ConfigError
 from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
 from raylabel.progress import counted, say
@@ -32,15 +33,24 @@ def draw_audit(campaign: Campaign, plan: Plan) -> Rows:
     Raises:
         ConfigError: the budget asks for more answers than the pool has items.
     """
-    budget = campaign.config.budget
-    if budget.train_answers + budget.audit_answers > plan.num_rows:
-        raise ConfigError(
-            f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
-            f"the {plan.num_rows} items of {campaign.config.pool.path}; ask for fewer"
-        )
+    check_budget(campaign.config, plan.num_rows)
     for version in range(plan.version + 1):
         campaign.records.once(draw_name(version), partial(_draw, campaign, plan, version))
     return find_audit(campaign)
+
+
+def check_budget(config: Config, num_rows: int) -> None:
+    """Refuse a budget of more answers than the pool has items.
+
+    Raises:
+        ConfigError: it is.
+    """
+    budget = config.budget
+    if budget.train_answers + budget.audit_answers > num_rows:
+        raise ConfigError(
+            f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
+            f"the {num_rows} items of {config.pool.path}; ask for fewer"
+        )
 
 
 def find_audit(campaign: Campaign) -> Rows:

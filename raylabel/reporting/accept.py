@@ -155,7 +155,7 @@ class _Judge:
         if settings.looks == "last" and not self.is_last:
             reason = "the one look at the audit is kept for the end of the loop"
             return self._withheld(reason, view, asked), f"No certificate yet: {reason}."
-        counted = self.fold(_Count(self.campaign, self.human), part.parts, ConfidenceHistogram.merge)
+        counted = self.fold(Count(self.campaign, self.human), part.parts, ConfidenceHistogram.merge)
         # A stratum of which nothing can be read is a pool of nothing, not any pool.
         pool = counted if counted is not None else ConfidenceHistogram.empty()
         verdict = certify(view.confidence, view.correct, pool=pool, **asked)
@@ -242,13 +242,14 @@ def _readable(campaign: Campaign, predictions: Pieces, rows: Rows) -> int:
 
 
 @dataclass(frozen=True)
-class _Count:
+class Count:
     """Count the confidences of one prediction part, in a task."""
 
     campaign: Campaign
     human: NDArray[np.int64]
 
     def __call__(self, part: Part) -> ConfidenceHistogram:
+        """The histogram of one part."""
         table = read_part(self.campaign.store, part, columns=["row", "confidence"])
         human = np.isin(table.column("row").to_numpy(), self.human)
         return ConfidenceHistogram.of(table.column("confidence").to_numpy(), human=human)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from raylabel.campaign import Campaign, folder
+from raylabel.campaign import FORECAST, Campaign, folder
 from raylabel.progress import counted
 from raylabel.workspace import Record
 
@@ -65,9 +65,24 @@ def compose(
             "folder": campaign.store.uri(labels.facts["folder"]),
         },
         "stopped": stopped,
+        "forecast": beside_outcome(campaign, rounds, labels),
         "quality": last["audit_sample"],
         "rounds": rounds,
     }
+
+
+def beside_outcome(campaign: Campaign, rounds: list[dict[str, Any]], labels: Record) -> dict[str, Any] | None:
+    """What was forecast when the campaign began, and beside it what it came to; None where nothing was."""
+    record = campaign.records.find(FORECAST)
+    if record is None:
+        return None
+    came_to = {
+        "num_train": rounds[-1]["num_training_answers"],
+        "num_audit": rounds[-1]["audit_sample"]["num_audited"],
+        "coverage": labels.facts["num_auto"] / record.facts["num_rows"],
+        "num_open": labels.facts["num_undecided"],
+    }
+    return {**record.facts, "outcome": came_to}
 
 
 def rounds_so_far(campaign: Campaign) -> list[dict[str, Any]]:
@@ -112,3 +127,17 @@ def summary(report: dict[str, Any]) -> str:
         f"{pool['num_rows']:,} images: {labels['num_human']:,} labeled by people, {labels['num_auto']:,} by machine, "
         f"{labels['num_undecided']:,} left undecided{lost}. {labels['sentence']}"
     )
+
+
+def forecast_and_outcome(report: dict[str, Any]) -> list[str]:
+    """What was forecast beside what it came to, and whether one more round would pay: a line each, as far as known."""
+    lines = []
+    if (found := report["forecast"]) is not None:
+        lines.append(
+            f"Forecast when it began: {found['coverage']:.1%} of the pool labeled by machine (a certificate in "
+            f"{found['chance']:.0%} of draws), {found['num_open']:,} left open; outcome: "
+            f"{found['outcome']['coverage']:.1%}, {found['outcome']['num_open']:,}."
+        )
+    if (another := report["rounds"][-1].get("another_round")) is not None:
+        lines.append(another["sentence"])
+    return lines

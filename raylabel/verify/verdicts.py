@@ -17,6 +17,7 @@ from raylabel.loop import end_reason
 from raylabel.pool import Plan
 from raylabel.reporting.accept import judge
 from raylabel.reporting.committed import Committed, find_round
+from raylabel.reporting.forecast import foresee
 from raylabel.reporting.report import round_facts
 from raylabel.reporting.result import rule_of
 from raylabel.verify.files import as_kept
@@ -43,12 +44,14 @@ def check_verdicts(campaign: Campaign, rounds: list[Committed]) -> tuple[int, li
     for done in rounds:
         curve.append(done.model.facts["accuracy"])
         answered = resolved_before(campaign, done.number + 1)
-        is_last = bool(end_reason(campaign, curve))
+        outlook = foresee(campaign, done.number, done.model, done.predictions, answered, fold=_fold)
+        is_last = bool(end_reason(campaign, curve, outlook["another_round"]))
         facts = judge(campaign, done.predictions, answered, audit=audit, is_last=is_last, fold=_fold)
         where = f"round {done.number}"
         wrong += differences(dict(done.verdict.facts), as_kept(facts), where=f"{where}: verdict")
         plan = done.facts.facts["plan"]
         found = round_facts(done.number, done.model, Record(facts), num_answers=answered.num_rows, plan=plan)
+        found["another_round"] = outlook["another_round"]
         wrong += differences(dict(done.facts.facts), as_kept(found), where=f"{where}: commit")
     return len(rounds), wrong
 

@@ -14,6 +14,7 @@ ELSEWHERE = {
     "cli/campaign.py",
     "cli/files.py",
     "cli/options.py",
+    "cli/plan.py",
     "cli/search.py",
     "cli/verify.py",
     "__main__.py",
