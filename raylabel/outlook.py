@@ -29,6 +29,9 @@ MAX_ERRORS = (0.01, 0.02, 0.05, 0.1)
 TIMES = (1, 2, 5)
 """Sizes of the audit, in budgets."""
 
+SIZE = 200
+"""Stands for the budget of a campaign without an audit."""
+
 ASSUMED = (0.95, 0.85, 0.7)
 """How many of the model's labels are right, where nothing is known: an easy pool, a middling and a hard one."""
 
@@ -57,8 +60,8 @@ def look_ahead(config: Config, *, images_per_s: float | None = None) -> dict[str
     check_budget(config, num_rows)
     check_reachable(config, num_rows)
     promises = sorted({*MAX_ERRORS, config.acceptance.max_error})
-    sizes = [times * config.budget.audit_answers for times in TIMES]
-    sizes = sorted({size for size in sizes if 0 < size <= num_rows - config.budget.train_answers})
+    sizes = [times * (config.budget.audit_answers or SIZE) for times in TIMES]
+    sizes = [size for size in sizes if size <= num_rows - config.budget.train_answers]
     forecasts = [
         {"accuracy": expected.accuracy, "basis": basis}
         | expect(config, expected, num_rows=num_rows, max_error=max_error, num_audit=size)

@@ -10,7 +10,7 @@ import pytest
 from campaigns import digits_settings, run
 
 from raylabel.demo import write_pool
-from raylabel.verify import open_workspace
+from raylabel.verify import open_workspace, verify
 from raylabel.workspace import Store, write_part
 
 
@@ -49,6 +49,13 @@ class Copy:
     def campaign(self):
         """The campaign, as it lies there."""
         return open_workspace(str(self.root))
+
+    def wrong(self):
+        """What does not agree, by check."""
+        facts = verify(self.campaign)
+        found = {check["name"]: check["differs"] for check in facts["checks"] if check["differs"]}
+        assert facts["verified"] is not bool(found)
+        return found
 
     def record(self, name):
         """A record's whole JSON tree."""
