@@ -117,7 +117,8 @@ def test_the_forecast_is_what_certify_does_of_such_a_pool(num_audit, eps):
 def test_the_same_every_time_and_more_with_more_answers():
     sizes = (100, 300, 1000)
     first, again = (
-        [forecast(assumed(0.9), num_pool=10**6, num_train=0, num_audit=n, asked=FIVE) for n in sizes] for _ in range(2)
+        [forecast(assumed(0.9), num_pool=10**6, num_train=0, num_audit=n, asked=FIVE, num_draws=30) for n in sizes]
+        for _ in range(2)
     )
     assert first == again
     assert first[0].coverage < first[1].coverage < first[2].coverage

@@ -33,9 +33,9 @@ def test_the_same_evidence_gives_the_same_verdict(evidence):
 def test_what_differs_is_named(evidence):
     confidence, correct, pool = evidence
     verdict = certify(confidence, correct, pool=pool, **ASKED)
-    forged = replace(verdict, num_wrong=0, threshold=verdict.threshold / 2)
+    forged = replace(verdict, num_wrong=0, bound=verdict.bound / 2)
     assert verify(forged, confidence, correct, pool=pool) == [
-        f"threshold: kept {verdict.threshold / 2!r}, recomputed {verdict.threshold!r}",
+        f"bound: kept {verdict.bound / 2!r}, recomputed {verdict.bound!r}",
         f"num_wrong: kept 0, recomputed {verdict.num_wrong}",
     ]
 
