@@ -35,7 +35,8 @@ _FREE = {
 again with others."""
 
 BEGUN = "backbones/first"
-PREPARED = ("audit/draw", "pool/plan")
+FORECAST = "audit/forecast-0000"
+PREPARED = ("audit/draw", "audit/forecast", "pool/plan")
 """Records made before `BEGUN`, in seconds, each with the number of its version behind it: until that one exists, nobody
 has worked for this workspace."""
 

@@ -69,6 +69,8 @@ class Budget(_Section):
     """Answers for the audit sample, all asked for in round 0; 0 means no certificate and no machine labels."""
     rounds: Positive = 5
     """At most this many rounds."""
+    end_when_unpaid: bool = False
+    """End the loop, after 3 rounds at least, where one more is forecast to cost more answers than it saves people."""
 
 
 class Sampling(_Section):

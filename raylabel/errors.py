@@ -9,6 +9,7 @@
     ├── FingerprintError          2   the workspace belongs to another campaign
     ├── QuarantineOverLimit       3   done, but more items were unreadable than the config allows
     ├── StorageError              4   the store failed or filled up; run again to go on
+    │   └── FileChanged           4   a file is gone or is not the one that its record names
     ├── WorkerLost                4   a worker process or its node died too often; run again to go on
     ├── LeaseHeld                 5   another driver holds the workspace
     └── WaitingForPeople          10  the shortlist is out and its answers are not all in
@@ -89,6 +90,10 @@ class StorageError(RaylabelError):
     """The store failed; what was committed stays, and the same command goes on."""
 
     exit_code = 4
+
+
+class FileChanged(StorageError):
+    """A data file is gone, or its bytes or rows are not those that its record names."""
 
 
 class WorkerLost(RaylabelError):

@@ -10,8 +10,11 @@ from raylabel.campaign import Campaign, folder, newest_plan
 from raylabel.errors import RaylabelError
 from raylabel.pool import Plan, grow_plan, plan_pool, quarantine_unreadable
 from raylabel.progress import counted, say
-from raylabel.reporting import accept, report, result
+from raylabel.reporting import accept, forecast, report, result
 from raylabel.workspace import Lease, Record
+
+ROUNDS_OF_A_TREND = 3
+"""Through two rounds goes any curve: a forecast ends the loop after three at the earliest."""
 
 
 def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False) -> dict[str, Any] | None:
@@ -33,6 +36,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
     plan = plan_once(campaign)
     plan = grow_once(campaign, plan) if grow else plan
     audit = labeling.draw_audit(campaign, plan)
+    forecast.forecast_once(campaign, plan.num_rows)
     ref = inference.first_backbone(campaign)
     trainer, model, stopped = training.HeadTrainer(), None, ""
     rounds: list[dict[str, Any]] = []
@@ -62,12 +66,14 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
             return None
         predictions = inference.predict(campaign, pieces, number, head.facts["head"])
         curve.append(head.facts["accuracy"])
-        stopped = end_reason(campaign, curve)
+        outlook = forecast.another_once(campaign, number, head, predictions, answered).facts["another_round"]
+        stopped = end_reason(campaign, curve, outlook)
         verdict = accept.accept(campaign, number, predictions, answered, audit=audit, is_last=bool(stopped))
         # A head of one class tells nothing apart: selection goes on as if there were none.
         tells = head.facts["num_seen_classes"] > 1
         model = labeling.Model(head.facts["head"], head.facts["penalty"], predictions) if tells else None
-        rounds.append(commit(campaign, number, head, verdict, num_answers=answered.num_rows, plan=known.version))
+        facts = report.round_facts(number, head, verdict, num_answers=answered.num_rows, plan=known.version)
+        rounds.append(commit(campaign, {**facts, "another_round": outlook}))
         if due == "accept":
             return None
         if stopped := stopped or target_reason(campaign, rounds[-1], pieces.num_rows + plan.num_rows - known.num_rows):
@@ -129,27 +135,28 @@ def find_plan(campaign: Campaign) -> Plan:
     return Plan.from_json(record.facts)
 
 
-def commit(
-    campaign: Campaign, number: int, head: Record, verdict: Record, *, num_answers: int, plan: int
-) -> dict[str, Any]:
-    """Commit a round, done with one version of the plan: it exists if and only if this record does."""
-    facts = report.round_facts(number, head, verdict, num_answers=num_answers, plan=plan)
-    return dict(campaign.records.once(f"{folder(number)}/round", lambda: Record(facts=facts)).facts)
+def commit(campaign: Campaign, facts: dict[str, Any]) -> dict[str, Any]:
+    """Commit a round by its facts: it exists if and only if this record does."""
+    return dict(campaign.records.once(f"{folder(facts['round'])}/round", lambda: Record(facts=facts)).facts)
 
 
-def end_reason(campaign: Campaign, curve: list[float | None]) -> str:
+def end_reason(campaign: Campaign, curve: list[float | None], outlook: dict[str, Any] | None) -> str:
     """Why the loop ends with this round whatever the audit says; "" if it goes on.
 
     Args:
         campaign: its budget, and how long a curve may be flat.
         curve: cross-fitted accuracy of every round so far, which sees training answers alone; None where it was not
             judged, which says nothing of flatness.
+        outlook: whether one more round pays, as `AnotherRound.to_dict`; it sees training answers alone, too.
     """
     if len(curve) == campaign.config.budget.rounds:
         return "budget used up"
     patience, judged = campaign.config.acceptance.flat_rounds, [found for found in curve if found is not None]
     if len(judged) > patience and max(judged[-patience:]) <= max(judged[:-patience]):
         return f"flat: no better on held-out answers for {patience} rounds"
+    may_end = campaign.config.budget.end_when_unpaid and len(curve) >= ROUNDS_OF_A_TREND
+    if may_end and outlook is not None and not outlook["pays"]:
+        return f"unpaid: {outlook['sentence']}"
     return ""
 
 

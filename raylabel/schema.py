@@ -57,8 +57,11 @@ ANSWERS = pa.schema(
     ]
 )
 
-RESOLVED = pa.schema(_ROW + _ID + [("purpose", pa.string()), ("label_index", pa.int32())])
+RESOLVED = pa.schema(_ROW + _ID + [("purpose", pa.string()), ("label_index", pa.int32()), ("round", pa.int32())])
 """A round's answers after consensus: one row for each item asked; label_index -1 where nobody could tell."""
+
+HELD_OUT = pa.schema([*_ROW, ("confidence", pa.float32()), ("correct", pa.bool_())])
+"""Training answers as heads see them that did not learn from them: confidence of the label, and whether it is right."""
 
 NEIGHBOURS = pa.schema([*_ROW, ("neighbours", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))])
 """The nearest other items of each item, nearest first: their rows, -1 where there are fewer, and squared distances."""

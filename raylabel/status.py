@@ -64,6 +64,10 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         lines.append(f"round {questions['round']}: {questions['missing']} of {questions['asked']} answers are missing")
     if driver := facts["driver"]:
         lines.append(f"a driver is at work: process {driver['pid']} on {driver['host']}")
+    if (rounds := facts["rounds"]) and not facts["labels"]:
+        lines.append(f"so far, provisional: {rounds[-1]['num_auto']:,} labeled by machine. {rounds[-1]['sentence']}")
+        if another := rounds[-1].get("another_round"):
+            lines.append(another["sentence"])
     if labels := facts["labels"]:
         lines.append(
             f"done: {labels['num_human']:,} labeled by people, {labels['num_auto']:,} by machine, "

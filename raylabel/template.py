@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from raylabel.check import check_audit
 from raylabel.config import Config
 from raylabel.errors import ConfigError
 from raylabel.toml import parse
@@ -31,6 +32,7 @@ def write_config(target: Path, *, pool: str, classes: str, workspace: str) -> No
     tree = {"workspace": workspace, "classes": names, "pool": {"path": pool}}
     parse(tree, where="init", folder=target.resolve().parent)
     config = Config.model_validate(tree)
+    check_audit(config)
     sections = [name for name, value in config if isinstance(value, BaseModel)]
     lines = [
         "# A raylabel campaign. Settings with their defaults are commented out.",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import raylabel
-from raylabel.cli import begin, bench, campaign, files, search
+from raylabel.cli import begin, bench, campaign, files, plan, search, verify
 from raylabel.errors import RaylabelError
 from raylabel.signals import Signals
 
@@ -19,6 +19,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": begin.demo,
     "init": begin.init,
     "doctor": begin.doctor,
+    "plan": plan.plan,
     "run": campaign.run,
     "embed": campaign.embed,
     "select": campaign.select,
@@ -27,6 +28,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "status": campaign.status,
     "export": files.export,
     "import": files.import_,
+    "verify": verify.verify,
     "search": search.search,
 }
 """By name, in the order that `raylabel --help` shows them in."""

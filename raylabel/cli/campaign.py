@@ -33,6 +33,8 @@ def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJs
         console = Console(highlight=False)
         report.print_rounds(console, found["rounds"])
         report.print_classes(console, found["quality"])
+        for line in report.forecast_and_outcome(found):
+            typer.echo(line)
         place = found["labels"]["folder"].rsplit("/", 1)[-1]
         typer.echo(f"{report.summary(found)}\nEverything lies in {settings.workspace}, the result in {place}/.")
     _check_quarantine(settings, found["pool"])

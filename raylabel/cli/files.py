@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,30 +12,35 @@ from raylabel.errors import RaylabelError
 from raylabel.progress import counted
 from raylabel.toml import load
 
+if TYPE_CHECKING:
+    from raylabel.campaign import Campaign
+
 
 def export(
     config: ConfigPath,
     target: Annotated[Path, typer.Argument(help="A .csv or .jsonl file; labels also .parquet.")],
-    what: Annotated[str, typer.Option(help='"shortlist" or "labels".')] = "shortlist",
+    what: Annotated[str, typer.Option(help='"shortlist", "labels" or "provisional".')] = "shortlist",
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the open questions for people, or the result, to a file.
+    """Write the open questions for people, the result, or the labels as they would be now, to a file.
 
     Example: raylabel export campaign.toml questions.csv
     """
     from raylabel.campaign import find_campaign
     from raylabel.labeling.files import export_shortlist
     from raylabel.loop import find_plan
-    from raylabel.reporting.result import export_labels
+    from raylabel.reporting.export import export_labels
 
-    if what not in ("shortlist", "labels"):
-        raise typer.BadParameter(f"{what!r}: expected shortlist or labels", param_hint="--what")
+    if what not in ("shortlist", "labels", "provisional"):
+        raise typer.BadParameter(f"{what!r}: expected shortlist, labels or provisional", param_hint="--what")
     campaign = find_campaign(load(config, overrides=sets or []))
     facts: dict[str, Any] = {"what": what, "file": str(target)}
     try:
         if what == "labels":
             facts["num_rows"] = export_labels(campaign, target)
+        elif what == "provisional":
+            facts["round"], facts["num_rows"] = _provisional(campaign, target)
         else:
             facts["round"], facts["num_rows"] = export_shortlist(campaign, find_plan(campaign), target)
     except OSError as error:
@@ -44,7 +49,21 @@ def export(
     if what == "shortlist":
         said = f"round {facts['round']}: {counted(facts['num_rows'], 'question')} in {target}; fill in the label "
         said += f"column, then: {command('import', config, target, sets=sets)}"
+    if what == "provisional":
+        said = f"round {facts['round']}: {said}, all marked provisional: later rounds may change them"
     print_facts(facts, as_json=as_json, text=lambda _: said)
+
+
+def _provisional(campaign: Campaign, target: Path) -> tuple[int, int]:
+    from raylabel.labeling import resolved_before
+    from raylabel.reporting.committed import newest_round
+    from raylabel.reporting.export import export_provisional
+
+    newest = newest_round(campaign)
+    if newest is None:
+        raise RaylabelError(f"{campaign.store.root}: no round is done yet; `raylabel run` goes on to the first")
+    answered = resolved_before(campaign, newest.number + 1)
+    return newest.number, export_provisional(campaign, newest, answered, target)
 
 
 def import_(

@@ -97,10 +97,16 @@ def _latest(answers: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["id"], row["annotator"]): row for row in ordered}
 
 
-def collect(campaign: Campaign, number: int) -> pa.Table:
-    """All answers of a round, one row for each answer id."""
+def taken(campaign: Campaign, number: int) -> list[str]:
+    """The names of the records that hold the answers of a round so far, sorted."""
+    listed = campaign.store.list(f"{folder(number)}/answers")
+    return [name.removesuffix(".json") for name in listed if name.endswith(".json")]
+
+
+def collect(campaign: Campaign, number: int, names: Sequence[str] | None = None) -> pa.Table:
+    """The answers of a round, one row for each answer id: all of them, or those of some records."""
     place = f"{folder(number)}/answers"
-    names = [name.removesuffix(".json") for name in campaign.store.list(place) if name.endswith(".json")]
+    names = taken(campaign, number) if names is None else names
     records = [campaign.records.find(f"{place}/{name}") for name in names]
     parts = [part for record in records if record for part in record.parts["answers"]]
     table = read_parts(campaign.store, parts, schema=schema.ANSWERS)

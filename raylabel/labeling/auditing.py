@@ -13,6 +13,7 @@ import pyarrow as pa
 from raylabel import schema
 from raylabel.acceptance import draw, smallest_audit
 from raylabel.campaign import Campaign, Pieces, Rows
+from raylabel.config import Config
 from raylabel.errors import ConfigError
 from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
 from raylabel.progress import counted, say
@@ -32,15 +33,24 @@ def draw_audit(campaign: Campaign, plan: Plan) -> Rows:
     Raises:
         ConfigError: the budget asks for more answers than the pool has items.
     """
-    budget = campaign.config.budget
-    if budget.train_answers + budget.audit_answers > plan.num_rows:
+    check_budget(campaign.config, plan.num_rows)
+    for version in range(plan.version + 1):
+        campaign.records.once(draw_name(version), partial(_draw, campaign, plan, version))
+    return find_audit(campaign)
+
+
+def check_budget(config: Config, num_rows: int) -> None:
+    """Refuse a budget of more answers than the pool has items.
+
+    Raises:
+        ConfigError: it is.
+    """
+    budget = config.budget
+    if budget.train_answers + budget.audit_answers > num_rows:
         raise ConfigError(
             f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
-            f"the {plan.num_rows} items of {campaign.config.pool.path}; ask for fewer"
+            f"the {num_rows} items of {config.pool.path}; ask for fewer"
         )
-    for version in range(plan.version + 1):
-        campaign.records.once(_name(version), partial(_draw, campaign, plan, version))
-    return find_audit(campaign)
 
 
 def find_audit(campaign: Campaign) -> Rows:
@@ -49,9 +59,9 @@ def find_audit(campaign: Campaign) -> Rows:
     Raises:
         RaylabelError: none was.
     """
-    record = campaign.records.require(_name(0), missing="no audit sample is drawn yet; `raylabel run` begins")
+    record = campaign.records.require(draw_name(0), missing="no audit sample is drawn yet; `raylabel run` begins")
     parts, version = list(record.parts["audit"]), 1
-    while (further := campaign.records.find(_name(version))) is not None:
+    while (further := campaign.records.find(draw_name(version))) is not None:
         parts += further.parts["audit"]
         version += 1
     table = read_parts(campaign.store, parts, schema=schema.AUDIT, columns=["row"])
@@ -59,7 +69,8 @@ def find_audit(campaign: Campaign) -> Rows:
     return rows
 
 
-def _name(version: int) -> str:
+def draw_name(version: int) -> str:
+    """Name of the record of a version's draw."""
     return f"audit/draw-{version:04d}"
 
 
@@ -74,30 +85,45 @@ def _size(campaign: Campaign, plan: Plan, version: int) -> int:
     return min(max(-(-wanted * rows // first), least), rows)
 
 
-def _draw(campaign: Campaign, plan: Plan, version: int) -> Record:
+def redraw(campaign: Campaign, plan: Plan, version: int) -> pa.Table:
+    """Draw the sample of one version from the campaign's seed, the same as often as one likes.
+
+    Args:
+        campaign: its seed and its budget decide.
+        plan: of the pool, at this version or a later one.
+        version: of the plan, whose rows are drawn from.
+
+    Returns:
+        Columns of schema.AUDIT but for `id`, sorted by row.
+    """
     size, start = _size(campaign, plan, version), plan.starts[version]
+    drawn, probability = draw(plan.at(version).num_rows - start, size=size, rng=campaign.rng("audit", version))
+    columns = {
+        "row": start + drawn,
+        "stratum": [f"plan-{version:04d}" if version else "pool"] * size,
+        "inclusion_probability": np.full(size, probability),
+        "draw": np.full(size, version, dtype=np.int32),
+        "seed": np.full(size, campaign.config.seed, dtype=np.int64),
+    }
+    return pa.table(columns, schema=schema.AUDIT.remove(schema.AUDIT.get_field_index("id")))
+
+
+def _draw(campaign: Campaign, plan: Plan, version: int) -> Record:
+    sample = redraw(campaign, plan, version)
+    size, rows = sample.num_rows, sample.column("row").to_numpy()
     if size == 0:
         return Record(parts={"audit": []})
-    num_rows = plan.at(version).num_rows - start
-    drawn, probability = draw(num_rows, size=size, rng=campaign.rng("audit", version))
-    rows = start + drawn
     config, store = campaign.config, campaign.store
     known: dict[int, str] = {}
     for _, found in fetch_shards(plan, rows, pool=config.pool, store=store, want=Want(image=False)):
         # Items of a shard that cannot be read stay in the draw, without a name; they leave the count with the shard.
         known |= {} if isinstance(found, ShardUnreadable) else {item.row: item.id for item in found}
-    ids = [known.get(int(row)) for row in rows]
-    columns = {
-        "row": rows,
-        "id": ids,
-        "stratum": [f"plan-{version:04d}" if version else "pool"] * size,
-        "inclusion_probability": np.full(size, probability),
-        "draw": np.full(size, version, dtype=np.int32),
-        "seed": np.full(size, config.seed, dtype=np.int64),
-    }
+    ids = pa.array([known.get(int(row)) for row in rows], pa.string())
+    sample = sample.add_column(schema.AUDIT.get_field_index("id"), schema.AUDIT.field("id"), ids)
     if version:
-        say(f"audit: {size:,} of the {counted(num_rows, 'image')} that came are drawn; the next round asks about them")
-    return Record(parts={"audit": [write_part(store, _name(version), pa.table(columns, schema=schema.AUDIT))]})
+        came = counted(plan.at(version).num_rows - plan.starts[version], "image")
+        say(f"audit: {size:,} of the {came} that came are drawn; the next round asks about them")
+    return Record(parts={"audit": [write_part(store, draw_name(version), sample)]})
 
 
 def readable_audit(campaign: Campaign, pieces: Pieces, audit: Rows) -> pa.Table:

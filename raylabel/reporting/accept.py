@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,14 @@ from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, cert
 from raylabel.campaign import Campaign, Pieces, folder
 from raylabel.progress import say
 from raylabel.reporting.metrics import Confusion, Quality, Reliability, binomial_interval
+from raylabel.reporting.touched import refuse_touched
 from raylabel.workspace import Part, Record, read_part
 from raylabel.workspace.vectors import gather_rows
 
 Rows = NDArray[np.int64]
+Counting = Callable[[Part], ConfidenceHistogram]
+Merging = Callable[[ConfidenceHistogram, ConfidenceHistogram], ConfidenceHistogram]
+Fold = Callable[[Counting, Iterable[Part], Merging], ConfidenceHistogram | None]
 
 
 @dataclass(frozen=True)
@@ -61,44 +66,60 @@ def accept(
         audit: rows of the whole audit draw; a readable one without an answer withholds the certificate.
         is_last: whether the loop ends with this round; must not depend on audit answers where looks is "last".
 
+    Raises:
+        RaylabelError: a strategy picked an item of the audit sample, so that the sample is no longer random.
+
     Returns:
         Its record: facts plan (the plan version that it covers), strata (one for each version's rows: `verdict`,
         "certificate" or "withheld", with `details` of it, `sentence`, and `audit`, the quality that the stratum's
         audit sample estimates), and of all together verdict, num_auto, sentence and audit, which is the first one's.
     """
-    return campaign.records.once(
-        f"{folder(number)}/verdict", lambda: _accept(campaign, number, predictions, answered, audit, is_last)
-    )
+
+    def make() -> Record:
+        refuse_touched(campaign, number, audit)
+        facts = judge(campaign, predictions, answered, audit=audit, is_last=is_last, fold=runtime.fold)
+        say(f"round {number} · accept: {facts['sentence']}")
+        return Record(facts=facts)
+
+    return campaign.records.once(f"{folder(number)}/verdict", make)
 
 
-def _accept(
-    campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table, audit: Rows, is_last: bool
-) -> Record:
+def judge(
+    campaign: Campaign, predictions: Pieces, answered: pa.Table, *, audit: Rows, is_last: bool, fold: Fold
+) -> dict[str, Any]:
+    """Work out the facts that `accept` records, from files alone; as often as one likes.
+
+    Args:
+        campaign: as in `accept`, and so are predictions, answered, audit and is_last.
+        predictions: of the round.
+        answered: of all rounds up to it.
+        audit: rows of the whole audit draw.
+        is_last: whether the loop ended with the round.
+        fold: runs a function on every part and merges what it returns, as `runtime.fold` does.
+    """
     parts = [predictions.added(version) for version in range(predictions.version + 1)]
     views = [view_audit(campaign, part, answered) for part in parts]
     missing = [_readable(campaign, part, audit) - len(view.correct) for part, view in zip(parts, views, strict=True)]
     # Which strata share depends on who has answered, never on what was said.
     answered_ones = sum(len(view.correct) > 0 and not left for view, left in zip(views, missing, strict=True))
     share = campaign.config.alpha_per_look() / max(answered_ones, 1)
-    judge = _Judge(campaign, answered.column("row").to_numpy(), share, is_last, alone=len(parts) == 1)
+    human = answered.column("row").to_numpy()
+    of_stratum = _Judge(campaign, human, share, is_last=is_last, alone=len(parts) == 1, fold=fold)
     strata: list[dict[str, Any]] = []
     for part, view, num_missing in zip(parts, views, missing, strict=True):
-        verdict, sentence = judge(part, view, num_missing)
+        verdict, sentence = of_stratum(part, view, num_missing)
         kind = "certificate" if isinstance(verdict, Certificate) else "withheld"
         found = {"verdict": kind, "details": verdict.to_dict(), "sentence": sentence}
         strata.append({"plan": part.version, "num_items": part.num_rows, **found})
         strata[-1]["audit"] = quality(view, campaign.config.classes)
-    sentence = _together(campaign, strata)
-    say(f"round {number} · accept: {sentence}")
-    facts = {
+    return {
         "plan": predictions.version,
         "verdict": "certificate" if any(s["verdict"] == "certificate" for s in strata) else "withheld",
         "num_auto": sum(stratum["details"].get("num_auto", 0) for stratum in strata),
-        "sentence": sentence,
+        "sentence": _together(campaign, strata),
         "audit": strata[0]["audit"],
         "strata": strata,
     }
-    return Record(facts=facts)
 
 
 @dataclass(frozen=True)
@@ -111,6 +132,7 @@ class _Judge:
         alpha: what this look may spend on the stratum.
         is_last: whether the loop ends with this round.
         alone: whether it is the only stratum.
+        fold: as in `judge`.
     """
 
     campaign: Campaign
@@ -118,6 +140,7 @@ class _Judge:
     alpha: float
     is_last: bool
     alone: bool
+    fold: Fold
 
     def __call__(self, part: Pieces, view: AuditView, num_missing: int) -> tuple[Certificate | Withheld, str]:
         settings = self.campaign.config.acceptance
@@ -132,7 +155,7 @@ class _Judge:
         if settings.looks == "last" and not self.is_last:
             reason = "the one look at the audit is kept for the end of the loop"
             return self._withheld(reason, view, asked), f"No certificate yet: {reason}."
-        counted = runtime.fold(_Count(self.campaign, self.human), part.parts, ConfidenceHistogram.merge)
+        counted = self.fold(Count(self.campaign, self.human), part.parts, ConfidenceHistogram.merge)
         # A stratum of which nothing can be read is a pool of nothing, not any pool.
         pool = counted if counted is not None else ConfidenceHistogram.empty()
         verdict = certify(view.confidence, view.correct, pool=pool, **asked)
@@ -219,13 +242,14 @@ def _readable(campaign: Campaign, predictions: Pieces, rows: Rows) -> int:
 
 
 @dataclass(frozen=True)
-class _Count:
+class Count:
     """Count the confidences of one prediction part, in a task."""
 
     campaign: Campaign
     human: NDArray[np.int64]
 
     def __call__(self, part: Part) -> ConfidenceHistogram:
+        """The histogram of one part."""
         table = read_part(self.campaign.store, part, columns=["row", "confidence"])
         human = np.isin(table.column("row").to_numpy(), self.human)
         return ConfidenceHistogram.of(table.column("confidence").to_numpy(), human=human)

@@ -8,10 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from raylabel.campaign import Campaign, folder
+from raylabel.campaign import FORECAST, Campaign, folder
 from raylabel.progress import counted
 from raylabel.workspace import Record
 
+REPORT = "report.json"
 _UNCOVERED = "{} came into the pool later: no round was left to audit them, so that no certificate covers them."
 
 
@@ -41,9 +42,18 @@ def write_report(
     campaign: Campaign, rounds: list[dict[str, Any]], labels: Record, *, pool: dict[str, Any], stopped: str
 ) -> dict[str, Any]:
     """Write `report.json`: the pool, every round, why it stopped, and what the labels are."""
+    report = compose(campaign, rounds, labels, pool=pool, stopped=stopped)
+    campaign.store.write(REPORT, json.dumps(report, indent=1).encode())
+    return report
+
+
+def compose(
+    campaign: Campaign, rounds: list[dict[str, Any]], labels: Record, *, pool: dict[str, Any], stopped: str
+) -> dict[str, Any]:
+    """Put together what `write_report` writes."""
     last, uncovered = rounds[-1], labels.facts["num_uncovered"]
     num_readable = sum(labels.facts[f"num_{source}"] for source in ("human", "auto", "undecided"))
-    report = {
+    return {
         "workspace": campaign.store.root,
         "fingerprint": campaign.fingerprint,
         "pool": pool,
@@ -55,11 +65,24 @@ def write_report(
             "folder": campaign.store.uri(labels.facts["folder"]),
         },
         "stopped": stopped,
+        "forecast": beside_outcome(campaign, rounds, labels),
         "quality": last["audit_sample"],
         "rounds": rounds,
     }
-    campaign.store.write("report.json", json.dumps(report, indent=1).encode())
-    return report
+
+
+def beside_outcome(campaign: Campaign, rounds: list[dict[str, Any]], labels: Record) -> dict[str, Any] | None:
+    """What was forecast when the campaign began, and beside it what it came to; None where nothing was."""
+    record = campaign.records.find(FORECAST)
+    if record is None:
+        return None
+    came_to = {
+        "num_train": rounds[-1]["num_training_answers"],
+        "num_audit": rounds[-1]["audit_sample"]["num_audited"],
+        "coverage": labels.facts["num_auto"] / record.facts["num_rows"],
+        "num_open": labels.facts["num_undecided"],
+    }
+    return {**record.facts, "outcome": came_to}
 
 
 def rounds_so_far(campaign: Campaign) -> list[dict[str, Any]]:
@@ -104,3 +127,17 @@ def summary(report: dict[str, Any]) -> str:
         f"{pool['num_rows']:,} images: {labels['num_human']:,} labeled by people, {labels['num_auto']:,} by machine, "
         f"{labels['num_undecided']:,} left undecided{lost}. {labels['sentence']}"
     )
+
+
+def forecast_and_outcome(report: dict[str, Any]) -> list[str]:
+    """What was forecast beside what it came to, and whether one more round would pay: a line each, as far as known."""
+    lines = []
+    if (found := report["forecast"]) is not None:
+        lines.append(
+            f"Forecast when it began: {found['coverage']:.1%} of the pool labeled by machine (a certificate in "
+            f"{found['chance']:.0%} of draws), {found['num_open']:,} left open; outcome: "
+            f"{found['outcome']['coverage']:.1%}, {found['outcome']['num_open']:,}."
+        )
+    if (another := report["rounds"][-1].get("another_round")) is not None:
+        lines.append(another["sentence"])
+    return lines

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import csv
 
 from raylabel import runtime, schema
 from raylabel.acceptance import Certificate, MonotoneCalibration
-from raylabel.campaign import Campaign, Pieces, find_labels, folder, of_version
-from raylabel.errors import ConfigError, RaylabelError
+from raylabel.campaign import Campaign, Pieces, folder, of_version
 from raylabel.reporting.accept import verdicts_of, view_audit
 from raylabel.workspace import Part, Record, read_part, write_part
 
@@ -62,18 +57,14 @@ def write_labels(campaign: Campaign, last: Last, answered: pa.Table) -> Record:
 
 def _write(campaign: Campaign, place: str, last: Last, answered: pa.Table) -> Record:
     verdicts = verdicts_of(last.verdict)
-    view = view_audit(campaign, last.predictions, answered)
-    calibration = MonotoneCalibration.fit(view.confidence, view.correct) if len(view.correct) else None
-    people = dict(zip(answered.column("row").to_pylist(), answered.column("label_index").to_pylist(), strict=True))
-    label = _Label(campaign, place, last, people, calibration)
+    write = _Write(campaign, place, rule_of(campaign, last, answered))
     counts: Counter[str] = Counter()
     parts: list[Part] = []
     num_uncovered = 0
     for version in range(last.predictions.version + 1):
         stratum = last.predictions.added(version)
         verdict = verdicts[version] if version < len(verdicts) else None
-        threshold = verdict.threshold if isinstance(verdict, Certificate) else None
-        results = list(runtime.map_tasks(label, [(part, threshold) for part in stratum.parts]))
+        results = list(runtime.map_tasks(write, [(part, version) for part in stratum.parts]))
         found = sum((counted for _, counted in results), Counter[str]())
         if isinstance(verdict, Certificate):
             assert found["auto"] == verdict.num_auto, "the certificate counted exactly the items that are accepted"
@@ -84,76 +75,85 @@ def _write(campaign: Campaign, place: str, last: Last, answered: pa.Table) -> Re
     return Record({"folder": place, **facts, "num_uncovered": num_uncovered}, {"labels": parts})
 
 
+def rule_of(campaign: Campaign, last: Last, answered: pa.Table) -> Rule:
+    """Make the rule by which a round's verdict and people's answers label the pool, from files alone."""
+    view = view_audit(campaign, last.predictions, answered)
+    verdicts = verdicts_of(last.verdict)
+    columns = (answered.column(name).to_pylist() for name in ("row", "label_index", "round"))
+    return Rule(
+        campaign=campaign,
+        number=last.number,
+        model=last.model,
+        thresholds=tuple(found.threshold if isinstance(found, Certificate) else None for found in verdicts),
+        people={row: (index, number) for row, index, number in zip(*columns, strict=True)},
+        calibration=MonotoneCalibration.fit(view.confidence, view.correct) if len(view.correct) else None,
+    )
+
+
 @dataclass(frozen=True)
-class _Label:
-    """Label the items of one prediction part, in a task: those that reach its threshold, if it has one."""
+class Rule:
+    """Labels the items of one prediction part; travels to tasks.
+
+    Args:
+        campaign: whose predictions and classes.
+        number: the round whose model and verdict label.
+        model: name of its model.
+        thresholds: of each plan version's rows; None where they have no certificate, and for versions beyond.
+        people: label index and round of every row that people answered; -1 where nobody could tell.
+        calibration: of the confidence; None without an audit.
+    """
 
     campaign: Campaign
-    place: str
-    last: Last
-    people: dict[int, int]
+    number: int
+    model: str
+    thresholds: tuple[float | None, ...]
+    people: dict[int, tuple[int, int]]
     calibration: MonotoneCalibration | None
 
-    def __call__(self, work: tuple[Part, float | None]) -> tuple[Part, Counter[str]]:
-        part, threshold = work
-        store, classes = self.campaign.store, np.array(self.campaign.config.classes, dtype=object)
-        table = read_part(store, part, columns=["row", "id", "label_index", "confidence"])
+    def __call__(self, part: Part, version: int) -> pa.Table:
+        """The labels of a part's items, in its order: columns of schema.LABELS.
+
+        A person's label carries the round that asked for it, any other label the round of the model. A certificate goes
+        by its record's name, with the number of the plan version behind it where that is not the first.
+        """
+        classes = np.array(self.campaign.config.classes, dtype=object)
+        table = read_part(self.campaign.store, part, columns=["row", "id", "label_index", "confidence"])
         rows, index = table.column("row").to_pylist(), table.column("label_index").to_numpy().copy()
         confidence = table.column("confidence").to_numpy()
         source = np.full(len(rows), "none", dtype=object)
+        rounds = np.full(len(rows), self.number, dtype=np.int32)
+        threshold = self.thresholds[version] if version < len(self.thresholds) else None
         if threshold is not None:
             source[confidence >= np.float32(threshold)] = "auto"
         for position, row in enumerate(rows):
             if row in self.people:
-                index[position] = self.people[row]
+                index[position], number = self.people[row]
                 source[position] = "human" if index[position] >= 0 else "none"
+                rounds[position] = number
         none, human = source == "none", source == "human"
         calibrated = self.calibration.apply(confidence) if self.calibration else confidence
-        count = len(rows)
+        count, certificate = len(rows), f"{folder(self.number)}/verdict" + (f"#{version}" if version else "")
         columns: dict[str, Any] = {
             "id": table.column("id"),
             "label": pa.array(np.where(none, None, classes[np.maximum(index, 0)]), pa.string(), mask=none),
             "label_index": pa.array(index, pa.int32(), mask=none),
             "source": source.tolist(),
             "confidence": pa.array(calibrated, pa.float32(), mask=human),
-            "round": np.full(count, self.last.number, dtype=np.int32),
-            "model": pa.array([self.last.model] * count, pa.string(), mask=human),
-            "certificate": pa.array(
-                [f"{folder(self.last.number)}/verdict"] * count, pa.string(), mask=source != "auto"
-            ),
+            "round": rounds,
+            "model": pa.array([self.model] * count, pa.string(), mask=human),
+            "certificate": pa.array([certificate] * count, pa.string(), mask=source != "auto"),
         }
-        found = pa.table(columns, schema=schema.LABELS)
-        return write_part(store, f"{self.place}/labels", found), Counter(source.tolist())
+        return pa.table(columns, schema=schema.LABELS)
 
 
-def export_labels(campaign: Campaign, target: Path) -> int:
-    """Write the result to a .parquet, .csv or .jsonl file, part by part.
+@dataclass(frozen=True)
+class _Write:
+    """Write the labels of one prediction part, in a task."""
 
-    Returns:
-        How many labels were written.
+    campaign: Campaign
+    place: str
+    rule: Rule
 
-    Raises:
-        ConfigError: the name ends in something else, or its folder is not there.
-        RaylabelError: the campaign has no result yet.
-    """
-    if target.suffix not in (".parquet", ".csv", ".jsonl"):
-        raise ConfigError(f"{target}: expected a name that ends in .parquet, .csv or .jsonl")
-    if not target.parent.is_dir():
-        raise ConfigError(f"{target}: there is no folder {target.parent}; make it or choose another")
-    record = find_labels(campaign)
-    if record is None:
-        raise RaylabelError(f"{campaign.store.root}: no result yet; `raylabel run` goes on to it")
-    tables = (read_part(campaign.store, part) for part in record.parts["labels"])
-    if target.suffix == ".parquet":
-        with pq.ParquetWriter(target, schema.LABELS, compression="zstd") as writer:
-            for table in tables:
-                writer.write_table(table)
-    elif target.suffix == ".csv":
-        with csv.CSVWriter(target, schema.LABELS) as writer:
-            for table in tables:
-                writer.write_table(table)
-    else:
-        with target.open("w", encoding="utf-8") as file:
-            for table in tables:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
-    return sum(part.rows for part in record.parts["labels"])
+    def __call__(self, work: tuple[Part, int]) -> tuple[Part, Counter[str]]:
+        found = self.rule(*work)
+        return write_part(self.campaign.store, f"{self.place}/labels", found), Counter(found["source"].to_pylist())

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from raylabel import runtime
+from raylabel import runtime, schema
 from raylabel.campaign import Campaign, EncoderRef, Pieces, folder, training_answers
 from raylabel.errors import RaylabelError
 from raylabel.progress import say
-from raylabel.workspace import Record
+from raylabel.workspace import Part, Record, write_part
+
+if TYPE_CHECKING:
+    from raylabel.models.heads import CrossFit  # SciPy and scikit-learn are not for every worker
 
 
 class HeadTrainer:
@@ -50,7 +53,8 @@ def train(
     Returns:
         Its record: facts head (file name), accuracy (cross-fitted; None where all answers name one class: such a head
         says that class of everything), num_answers, num_seen_classes, unseen (classes without an answer), confidence
-        (which kind it got, and why not the one asked for: too few answers could be held out).
+        (which kind it got, and why not the one asked for: too few answers could be held out). Part held_out: columns of
+        schema.HELD_OUT.
 
     Raises:
         RaylabelError: no answer names a class.
@@ -106,6 +110,7 @@ class HeadActor:
         campaign.store.write(name, data)
         counts = np.bincount(label_index, minlength=num_classes)
         return Record(
+            parts={"held_out": self._held_out(number, usable, cross, fitted.held_out, fair=unseen)},
             facts={
                 "head": name,
                 "model": f"{ref.digest}/{digest}",
@@ -119,8 +124,29 @@ class HeadActor:
                 "answers_by_class": counts.tolist(),
                 "num_seen_classes": int((counts > 0).sum()),
                 "unseen": [campaign.config.classes[i] for i in np.flatnonzero(counts == 0)],
-            }
+            },
         )
+
+    def _held_out(
+        self,
+        number: int,
+        usable: pa.Table,
+        cross: CrossFit,
+        confidence: np.ndarray[Any, Any],
+        *,
+        fair: np.ndarray[Any, Any],
+    ) -> list[Part]:
+        """Write what was held out: nothing where all answers name one class, which tells nothing."""
+        if cross.accuracy is None or not fair.any():
+            return []
+        predicted = cross.logits.argmax(axis=1)
+        columns = {
+            "row": usable.column("row"),
+            "confidence": confidence.astype(np.float32),
+            "correct": predicted == usable.column("label_index").to_numpy(),
+        }
+        table = pa.table(columns, schema=schema.HELD_OUT).filter(pa.array(fair))
+        return [write_part(self._campaign.store, f"{folder(number)}/held-out", table)]
 
     def _read(self, ref: EncoderRef, pieces: Pieces, rows: np.ndarray[Any, Any]) -> None:
         from raylabel.workspace.vectors import embeddings_of, gather_rows

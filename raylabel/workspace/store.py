@@ -174,6 +174,14 @@ class Store:
             except FileNotFoundError:
                 return False
 
+    def walk(self) -> list[str]:
+        """Names of all objects, in whatever folder, sorted; drafts of objects are none."""
+        filesystem, path = open_filesystem(self.uri(""))
+        with self._failing("list", ""):
+            found = _retried(lambda: filesystem.find(path))
+        names = (str(name).removeprefix(path).lstrip("/") for name in found)
+        return sorted(n for n in names if n and not n.endswith("/") and not n.rpartition("/")[2].startswith(".draft-"))
+
     def list(self, prefix: str) -> list[str]:
         """Names of the objects directly below a folder, sorted; none where the folder is missing."""
         filesystem, path = open_filesystem(self.uri(prefix))

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raylabel.errors import StorageError
+from raylabel.errors import FileChanged
 from raylabel.workspace.store import Store
 
 ROW_GROUP_ROWS = 65_536
@@ -76,24 +76,38 @@ def read_part(store: Store, part: Part, *, columns: Sequence[str] | None = None)
     """Read a part back.
 
     Raises:
-        StorageError: the file is gone, or its bytes or rows are not those that the record names.
+        FileChanged: the file is gone, or its bytes or rows are not those that the record names.
     """
+    # Not read_table: it looks for a dataset first, which takes longer than reading a small part.
+    table = _opened(store, part).read(columns=None if columns is None else list(columns))
+    return table if columns is None else table.select(list(columns))
+
+
+def check_part(store: Store, part: Part) -> None:
+    """Compare the bytes and rows of a part with those that its record names; none of its values is decoded.
+
+    Raises:
+        FileChanged: as `read_part`.
+    """
+    _opened(store, part)
+
+
+def _opened(store: Store, part: Part) -> pq.ParquetFile:
     try:
         data = store.view(part.name)
     except FileNotFoundError:
-        raise StorageError(f"{store.uri(part.name)}: a record names this file, but it is gone; restore it") from None
+        raise FileChanged(f"{store.uri(part.name)}: a record names this file, but it is gone; restore it") from None
     digest = hashlib.sha256(data).hexdigest()
     if digest != part.sha256:
-        raise StorageError(
+        raise FileChanged(
             f"{store.uri(part.name)}: its sha256 is {digest[:12]}…, its record says {part.sha256[:12]}…; "
             "the file was changed after it was written: restore it"
         )
-    # Not read_table: it looks for a dataset first, which takes longer than reading a small part.
-    table = pq.ParquetFile(pa.BufferReader(data)).read(columns=None if columns is None else list(columns))
-    table = table if columns is None else table.select(list(columns))
-    if table.num_rows != part.rows:
-        raise StorageError(f"{store.uri(part.name)}: {table.num_rows} rows, its record says {part.rows}; restore it")
-    return table
+    file = pq.ParquetFile(pa.BufferReader(data))
+    if file.metadata.num_rows != part.rows:
+        rows = file.metadata.num_rows
+        raise FileChanged(f"{store.uri(part.name)}: {rows} rows, its record says {part.rows}; restore it")
+    return file
 
 
 def read_parts(

@@ -292,3 +292,28 @@ def test_what_an_engine_prints_goes_to_stderr(capsys: pytest.CaptureFixture[str]
     with working():
         print("(raylet) WARNING: 8 PYTHON worker processes have been started")
     assert capsys.readouterr() == ("", "(raylet) WARNING: 8 PYTHON worker processes have been started\n")
+
+
+def test_no_audit_answers(tree: dict[str, Any], tmp_path: Path) -> None:
+    """Nothing is promised, and it is said how many answers would be needed; the forecast says so before."""
+    tree["budget"] |= {"audit_answers": 0}
+    toml = write_toml(Config.model_validate(tree), tmp_path / "campaign.toml")
+    done = invoke("run", toml)
+    assert done.returncode == 0, done.stderr
+    assert "forecast: no audit answers, so no machine labels" in done.stderr
+    assert "No certificate that at most 10 % of the auto-labels are wrong" in done.stdout
+    assert "there are no audit answers. About " in done.stdout
+    assert invoke("verify", toml).returncode == 0
+
+
+def test_too_few_audit_answers_for_the_pool(tree: dict[str, Any], tmp_path: Path) -> None:
+    """59 would do for any large pool, and do not for this one: refused before anyone is asked, and by the plan."""
+    tree["budget"] |= {"audit_answers": 59, "train_answers": 441}
+    tree["acceptance"] = {"max_error": 0.05}
+    code, said, _ = attempt(tree, tmp_path)
+    assert code == 2
+    assert (
+        "59 of a pool of 600 cannot certify at most 5.0% wrong with 95.0% confidence a look, even if all agree" in said
+    )
+    planned = invoke("plan", tmp_path / "campaign.toml")
+    assert (planned.returncode, said in planned.stderr) == (2, True)

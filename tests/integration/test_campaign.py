@@ -1,13 +1,15 @@
 """The main job on real images: what the result must hold, and what must not change it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from campaigns import result_of, run, settings, truth_of
+from campaigns import invoke, result_of, run, settings, truth_of
 
 from raylabel.config import Config
+from raylabel.workspace import Store
 
 
 def test_result(baseline: tuple[Config, dict[str, Any]], cifar_slice: Path) -> None:
@@ -56,6 +58,14 @@ def test_s3_gives_the_same(
     config = settings(f"{s3_prefix}/pool", f"{s3_prefix}/workspace", data)
     run(config)
     assert result_of(config) == result_of(baseline[0])
+    assert invoke("verify", f"{s3_prefix}/workspace").returncode == 0
+    last = f"rounds/{config.budget.rounds - 1:04d}/verdict.json"
+    store = Store(f"{s3_prefix}/workspace")
+    store.write(last, store.read(last).replace(b'"num_wrong": ', b'"num_wrong": 1'))
+    found = invoke("verify", f"{s3_prefix}/workspace", "--json")
+    assert found.returncode == 1
+    [differs] = [check["differs"] for check in json.loads(found.stdout)["checks"] if check["name"] == "verdicts"]
+    assert ".num_wrong: kept 1" in differs[0]
 
 
 def test_rescoring_reads_no_image(baseline: tuple[Config, dict[str, Any]]) -> None:

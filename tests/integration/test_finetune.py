@@ -74,6 +74,13 @@ def test_the_pool_was_embedded_again(tuned: Config) -> None:
     assert any((weights[0][name] != weights[1][name]).any() for name in weights[0])
 
 
+def test_a_campaign_with_two_backbones_is_verified(tuned: Config) -> None:
+    from raylabel.verify import open_workspace, verify
+
+    facts = verify(open_workspace(tuned.workspace))
+    assert [check["differs"] for check in facts["checks"]] == [[]] * 8
+
+
 def test_killed_while_tuning(tuned: Config, ray_session: str, tmp_path: Path) -> None:
     """Killed after some epochs and resumed, the tuned backbone is bit for bit that of the run left alone."""
     config = settings(tmp_path, ray_session)

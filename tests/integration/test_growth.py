@@ -15,6 +15,7 @@ from raylabel.campaign import find_labels, open_campaign
 from raylabel.config import Config
 from raylabel.demo import write_pool
 from raylabel.loop import find_plan, grow_once
+from raylabel.verify import verify
 from raylabel.workspace import Record, read_parts
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -56,6 +57,13 @@ def rows_in(config: Config, parts: Any) -> list[int]:
     campaign = open_campaign(config)
     columns = [read_parts(campaign.store, [part], schema=schema.LABELS, columns=["row"]) for part in parts]
     return [row for column in columns for row in column.column("row").to_pylist()]
+
+
+def check_verified(config: Config) -> None:
+    """All of a grown campaign's verdicts and labels come out again."""
+    facts = verify(open_campaign(config))
+    assert {check["name"]: check["differs"] for check in facts["checks"] if check["differs"]} == {}
+    assert (facts["verified"], facts["finished"]) == (True, True)
 
 
 def put(album: Path, pictures: pa.Table) -> list[str]:
@@ -117,6 +125,9 @@ def test_a_folder_grows_between_two_rounds(pictures: pa.Table, tmp_path: Path) -
     assert auto == [stratum["details"]["num_auto"] for stratum in strata]
     assert report["pool"]["num_rows"] == 240
     assert report["labels"]["folder"] == f"{workspace}/labels-0001"
+    certificates = {row["certificate"] for row in labels.values() if row["source"] == "auto"}
+    assert certificates == {"rounds/0001/verdict", "rounds/0001/verdict#1"}
+    check_verified(config)
 
 
 @pytest.fixture
@@ -158,6 +169,7 @@ def test_parquet_grows_twice_after_the_last_round(done: Config, pictures: pa.Tab
         )
         assert report["labels"]["folder"] == f"{workspace}/labels-000{version}"
         assert find_plan(open_campaign(done)).starts == (0, 120, 180)[: version + 1]
+        check_verified(done)
     assert drive(done) == report
 
 

@@ -64,12 +64,17 @@ def test_a_whole_campaign(campaign: tuple[Path, dict[str, str]], tmp_path: Path)
     again = invoke("import", toml, sheet)
     assert "0 of them new" in again.stdout
     assert "round 0: 3 of 260 answers are missing" in invoke("status", toml).stdout
+    early = invoke("export", toml, tmp_path / "now.csv", "--what", "provisional")
+    assert (early.returncode, "no round is done yet" in early.stderr) == (1, True)
+    check_bad_sheets(toml, tmp_path, truth)
     for number, expected in enumerate((3, 60)):
         assert invoke("export", toml, sheet).returncode == 0
         assert fill_in(sheet, truth) == expected
         assert invoke("import", toml, sheet).returncode == 0
         done = invoke("run", toml, "--json")
         assert done.returncode == (10 if number == 0 else 0), done.stderr
+        if number == 0:
+            check_in_between(toml, tmp_path)
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["labels"]["num_human"] == 320
     assert report["stopped"] == "budget used up"
@@ -84,9 +89,47 @@ def test_a_whole_campaign(campaign: tuple[Path, dict[str, str]], tmp_path: Path)
     labels = pq.read_table(out).to_pylist()
     assert sorted(row["id"] for row in labels) == sorted(truth)
     assert all(row["label"] == truth[row["id"]] for row in labels if row["source"] == "human")
+    verified = invoke("verify", toml)
+    assert verified.returncode == 0, verified.stdout
+    assert f"\nVerified. {report['labels']['sentence']}\n" in verified.stdout
+    [part] = (tmp_path / "workspace" / "rounds" / "0001").glob("answered-*.parquet")
+    part.write_bytes(part.read_bytes()[:-1])
+    found = invoke("verify", tmp_path / "workspace")
+    assert found.returncode == 1
+    assert f"{part}: its sha256 is" in found.stdout and "\nNOT VERIFIED: " in found.stdout
     told = invoke("status", toml)
     assert "2 of at most 2 rounds done" in told.stdout
     assert "done: 320 labeled by people" in told.stdout
+
+
+def check_bad_sheets(toml: Path, place: Path, truth: dict[str, str]) -> None:
+    """Answers of items that nobody asked about, and contradictory ones: one clear error each, and nothing is taken."""
+    asked = next(csv.DictReader((place / "questions.csv").open(newline="")))["id"]
+    for rows, said in (
+        ([("digit-9999", "one")], "line 2: unknown id 'digit-9999': no round has asked about it"),
+        ([(asked, "one"), (asked, "two")], f"line 3: eve says 'label two' of {asked}, but 'label one' on line 2"),
+    ):
+        sheet = place / "bad.csv"
+        sheet.write_text("id,label,annotator\n" + "".join(f"{name},{label},eve\n" for name, label in rows))
+        done = invoke("import", toml, sheet)
+        assert done.returncode == 2
+        assert said in done.stderr and "Nothing of the file was taken" in done.stderr
+
+
+def check_in_between(toml: Path, place: Path) -> None:
+    """After a round: labels that say they are provisional, a forecast of what it learned, verified so far."""
+    out = place / "now.parquet"
+    exported = invoke("export", toml, out, "--what", "provisional")
+    assert (exported.returncode, "all marked provisional" in exported.stdout) == (0, True)
+    now = pq.read_table(out)
+    assert (now.num_rows, set(now.column("provisional").to_pylist())) == (1797, {True})
+    assert "\nso far, provisional: " in invoke("status", toml).stdout
+    planned = invoke("plan", toml, "--json")
+    assert planned.returncode == 0, planned.stderr
+    facts = json.loads(planned.stdout)
+    assert {found["basis"].split(":")[0] for found in facts["forecasts"]} == {"round 0"}
+    assert facts["machine"]["images_per_s"] > 0
+    assert "\nVerified so far, provisional: the campaign is not done. " in invoke("verify", toml).stdout
 
 
 def test_single_stages(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:

@@ -46,14 +46,15 @@ class Tiny:
         """Readable rows."""
         return np.setdiff1d(np.arange(NUM), [BROKEN])
 
-    def answered(self, rows, purpose="train", labels=None):
-        """Answers after consensus: the truth of some rows, or other labels."""
+    def answered(self, rows, purpose="train", labels=None, number=0):
+        """Answers after consensus in one round: the truth of some rows, or other labels."""
         rows = np.asarray(rows, dtype=np.int64)
         columns = {
             "row": rows,
             "id": [self.ids[row] for row in rows],
             "purpose": [purpose] * len(rows) if isinstance(purpose, str) else list(purpose),
             "label_index": self.truth[rows] if labels is None else np.asarray(labels, dtype=np.int32),
+            "round": np.full(len(rows), number, dtype=np.int32),
         }
         return pa.table(columns, schema=schema.RESOLVED)
 

@@ -17,6 +17,7 @@ EXIT_CODES = {
     "FingerprintError": 2,
     "QuarantineOverLimit": 3,
     "StorageError": 4,
+    "FileChanged": 4,
     "WorkerLost": 4,
     "LeaseHeld": 5,
     "WaitingForPeople": 10,
@@ -33,6 +34,7 @@ def test_the_tree_drawn_in_the_module_is_the_tree():
     assert {name: int(code) for name, code in drawn.items()} == EXIT_CODES
     parents = {name: getattr(errors, name).__base__.__name__ for name in EXIT_CODES if name != "RaylabelError"}
     assert parents.pop("UnknownName") == "ConfigError"
+    assert parents.pop("FileChanged") == "StorageError"
     assert set(parents.values()) == {"RaylabelError"}
     assert not issubclass(LeaseHeld, PoolError)
 

@@ -61,7 +61,11 @@ def test_answers():
 
 
 def test_resolved_answers():
-    assert columns(schema.RESOLVED) == [ROW, ID, ("purpose", "string"), ("label_index", "int32")]
+    assert columns(schema.RESOLVED) == [ROW, ID, ("purpose", "string"), ("label_index", "int32"), ("round", "int32")]
+
+
+def test_held_out_columns():
+    assert columns(schema.HELD_OUT) == [ROW, ("confidence", "float"), ("correct", "bool")]
 
 
 def test_labels():
@@ -100,7 +104,7 @@ def test_embeddings_are_two_bytes_a_value_and_name_their_backbone():
 
 def test_no_table_needs_more_than_plain_arrow_types():
     tables = [value for value in vars(schema).values() if isinstance(value, pa.Schema)]
-    assert len(tables) == 11
+    assert len(tables) == 12
     for table in [*tables, schema.embeddings(dim=2, backbone="b")]:
         for field in table:
             assert not isinstance(field.type, pa.BaseExtensionType)

@@ -91,6 +91,14 @@ def test_rounds_done(tiny):
     assert found["rounds"] == [facts]
     assert found["questions"] == {"round": 1, "asked": 2, "missing": 2}
     assert found["lines"][0] == "60 images in 2 shards; 1 of at most 2 rounds done"
+    assert found["lines"][-1].startswith("so far, provisional: 0 labeled by machine. No certificate that at most 30 %")
+
+
+def test_whether_one_more_round_pays(tiny):
+    plan(tiny)
+    facts = {**facts_of_a_round(tiny), "another_round": {"sentence": "One more round of 6 answers probably pays."}}
+    tiny.campaign.records.commit("rounds/0000/round", Record(facts=facts))
+    assert look(tiny.campaign)["lines"][-1] == "One more round of 6 answers probably pays."
 
 
 def test_driver(tiny):

@@ -78,7 +78,12 @@ def test_every_commented_setting_still_loads_when_its_comment_mark_is_taken_away
     opened = tmp_path / "opened.toml"
     opened.write_text("\n".join(lines))
     assert len(standing(opened.read_text())) == len(settings(Config))
-    assert tomllib.loads(opened.read_text())["budget"] == {"train_answers": 500, "audit_answers": 400, "rounds": 5}
+    assert tomllib.loads(opened.read_text())["budget"] == {
+        "train_answers": 500,
+        "audit_answers": 400,
+        "rounds": 5,
+        "end_when_unpaid": False,
+    }
     assert load(opened) == before, "they are the defaults"
 
 

@@ -152,13 +152,13 @@ def test_collect_gives_an_answer_once_that_two_writers_appended(tiny):
 
 def test_resolved_before_joins_the_rounds_before(tiny):
     tiny.resolve(0, tiny.answered([3, 1], purpose=["audit", "train"]))
-    tiny.resolve(1, tiny.answered([8], labels=[-1]))
+    tiny.resolve(1, tiny.answered([8], labels=[-1], number=1))
     assert resolved_before(tiny.campaign, 0).num_rows == 0
     assert resolved_before(tiny.campaign, 1).column("row").to_pylist() == [3, 1]
     assert resolved_before(tiny.campaign, 2).to_pylist() == [
-        {"row": 3, "id": tiny.ids[3], "purpose": "audit", "label_index": tiny.truth[3]},
-        {"row": 1, "id": tiny.ids[1], "purpose": "train", "label_index": tiny.truth[1]},
-        {"row": 8, "id": tiny.ids[8], "purpose": "train", "label_index": -1},
+        {"row": 3, "id": tiny.ids[3], "purpose": "audit", "label_index": tiny.truth[3], "round": 0},
+        {"row": 1, "id": tiny.ids[1], "purpose": "train", "label_index": tiny.truth[1], "round": 0},
+        {"row": 8, "id": tiny.ids[8], "purpose": "train", "label_index": -1, "round": 1},
     ]
 
 

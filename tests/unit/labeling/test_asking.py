@@ -8,8 +8,8 @@ import pytest
 from raylabel import schema
 from raylabel.demo import DIGITS
 from raylabel.errors import WaitingForPeople
-from raylabel.labeling.answers import Answer, append, resolved_before
-from raylabel.labeling.asking import ask
+from raylabel.labeling.answers import Answer, append, resolved_before, taken
+from raylabel.labeling.asking import ask, resolve
 from raylabel.workspace import read_parts
 
 ROWS = [8, 3, 50, 21]
@@ -32,6 +32,29 @@ def test_oracle_answers_at_once(ray_session, tiny):
         row: (tiny.ids[row], "audit" if row in (3, 50) else "train", tiny.truth[row]) for row in ROWS
     }
     assert record.facts["num_answered"] == 4
+    table = read_parts(tiny.campaign.store, record.parts["resolved"], schema=schema.RESOLVED)
+    assert set(table.column("round").to_pylist()) == {0}
+
+
+def test_the_answers_that_counted_are_kept_by_name(tiny):
+    """What is said later changes nothing of what they come to."""
+    campaign = tiny.campaign
+    shortlist = tiny.publish(0, ROWS)
+    items = read_parts(campaign.store, shortlist.parts["shortlist"], schema=schema.SHORTLIST).to_pylist()
+    for row in ROWS[:3]:
+        say(tiny, row, "one")
+    early = taken(campaign, 0)
+    assert len(early) == 3
+    found = resolve(campaign, 0, items, AUDIT, names=early)
+    assert found.to_pylist() == [
+        {"row": row, "id": tiny.ids[row], "purpose": purpose, "label_index": 1, "round": 0}
+        for row, purpose in ((8, "train"), (3, "audit"), (50, "audit"))
+    ]
+    say(tiny, 21, "two")
+    say(tiny, 8, "two", annotator="bob")
+    assert resolve(campaign, 0, items, AUDIT, names=early).equals(found)
+    later = resolve(campaign, 0, items, AUDIT, names=taken(campaign, 0))
+    assert later.column("label_index").to_pylist() == [-1, 1, 1, 2]
 
 
 def test_exit_while_answers_are_missing(begin):

@@ -5,7 +5,7 @@ import pytest
 from raylabel import schema
 from raylabel.acceptance import draw
 from raylabel.errors import ConfigError, RaylabelError
-from raylabel.labeling.auditing import draw_audit, find_audit
+from raylabel.labeling.auditing import draw_audit, draw_name, find_audit, redraw
 from raylabel.workspace import read_parts
 
 
@@ -25,6 +25,15 @@ def test_audit_is_drawn_over_the_whole_pool(ray_session, tiny):
             "draw": 0,
             "seed": 0,
         }
+
+
+def test_the_draw_can_be_repeated_from_the_seed(ray_session, tiny):
+    draw_audit(tiny.campaign, tiny.plan)
+    record = tiny.campaign.records.find(draw_name(0))
+    kept = read_parts(tiny.campaign.store, record.parts["audit"], schema=schema.AUDIT)
+    assert redraw(tiny.campaign, tiny.plan, 0).equals(kept.drop_columns("id"))
+    other = replace(tiny.campaign, config=tiny.campaign.config.model_copy(update={"seed": 5}))
+    assert redraw(other, tiny.plan, 0).column("row") != kept.column("row")
 
 
 def test_audit_is_drawn_once(ray_session, tiny):

@@ -1,11 +1,13 @@
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, certify
-from raylabel.reporting.accept import AuditView, accept, quality, verdicts_of, view_audit
+from raylabel.errors import RaylabelError
+from raylabel.reporting.accept import AuditView, accept, judge, quality, verdicts_of, view_audit
 
 AUDIT = np.array([1, 4, 8, 17, 23, 25, 26, 33, 39, 40, 41, 47, 52, 55, 59])  # 17 cannot be read
 TRAIN = np.array([0, 2, 30])
@@ -203,3 +205,27 @@ def test_quality_where_nobody_could_tell_anything():
     assert found["macro"] == found["micro"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
     assert found["per_class"]["a"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_audited": 0}
     assert found["calibration_error"] == pytest.approx(0.85)
+
+
+def test_an_audit_sample_that_a_strategy_touched_is_refused(ray_session, tiny):
+    labels, confidence = sure(tiny)
+    tiny.publish(1, [0, 25], strategy="entropy")
+    predictions = tiny.predicted(1, labels, confidence)
+    with pytest.raises(
+        RaylabelError, match=r"the strategy entropy picked digit-55 \(row 25\) of the audit sample: such"
+    ):
+        accept(tiny.campaign, 1, predictions, answers(tiny), audit=AUDIT, is_last=False)
+    assert tiny.campaign.records.find("rounds/0001/verdict") is None
+
+
+def test_judging_again_gives_the_same_facts(ray_session, tiny):
+    """In this process, without an engine, and as often as one likes."""
+    labels, confidence = sure(tiny, wrong=[4])
+    predictions = tiny.predicted(0, labels, confidence)
+    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, is_last=False)
+
+    def fold(function, parts, merge):
+        return reduce(merge, map(function, parts))
+
+    facts = judge(tiny.campaign, predictions, answers(tiny), audit=AUDIT, is_last=False, fold=fold)
+    assert facts == record.facts

@@ -7,6 +7,7 @@ from rich.console import Console
 from raylabel.acceptance import Certificate, Withheld
 from raylabel.reporting.accept import AuditView, quality
 from raylabel.reporting.report import (
+    forecast_and_outcome,
     print_classes,
     print_rounds,
     round_facts,
@@ -115,6 +116,25 @@ def test_report_of_an_empty_result(tiny):
     rounds = [round_facts(0, model(), verdict(WITHHELD), num_answers=0, plan=0)]
     labels = Record(facts={**LABELS, "num_human": 0, "num_auto": 0, "num_undecided": 0})
     assert write_report(tiny.campaign, rounds, labels, pool={}, stopped="")["labels"]["coverage"] == 0.0
+
+
+def test_the_forecast_stands_beside_the_outcome(tiny):
+    kept = {"num_rows": 1000, "chance": 0.6, "coverage": 0.5, "num_open": 300}
+    rounds = [round_facts(0, model(), verdict(), num_answers=150, plan=0)]
+    labels = Record(facts={**LABELS, "num_human": 150, "num_auto": 700, "num_undecided": 150})
+    report = write_report(tiny.campaign, rounds, labels, pool={}, stopped="")
+    assert report["forecast"] is None
+    assert forecast_and_outcome(report) == []
+    tiny.campaign.records.commit("audit/forecast-0000", Record(facts=kept))
+    rounds[0]["another_round"] = {"sentence": "One more round pays."}
+    report = write_report(tiny.campaign, rounds, labels, pool={}, stopped="")
+    outcome = {"num_train": 50, "num_audit": 4, "coverage": 0.7, "num_open": 150}
+    assert report["forecast"] == {**kept, "outcome": outcome}
+    assert forecast_and_outcome(report) == [
+        "Forecast when it began: 50.0% of the pool labeled by machine (a certificate in 60% of draws), 300 left open; "
+        "outcome: 70.0%, 150.",
+        "One more round pays.",
+    ]
 
 
 def test_rounds_so_far(tiny):

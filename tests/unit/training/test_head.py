@@ -4,11 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from raylabel import schema
 from raylabel.demo import DIGITS
 from raylabel.errors import RaylabelError, StorageError
 from raylabel.models.confidence import Learned, Softmax, fit_confidence, load
 from raylabel.models.heads import Head, fit_head
 from raylabel.training.head import HeadActor, HeadTrainer, train
+from raylabel.workspace import read_parts
 
 ROWS = np.array([51, 3, 22, 8, 17, 40, 1, 30, 12, 9, 44, 2, 27, 35, 58, 20])  # 17 cannot be read
 
@@ -183,3 +185,27 @@ def test_answers_that_the_backbone_was_tuned_on_judge_nothing(tiny):
     plain = HeadActor(tiny.campaign).fit(1, tiny.ref, tiny.pieces, tiny.answered(ROWS))
     assert (record.facts["num_answers"], plain.facts["num_answers"]) == (15, 15)
     assert record.facts["num_judged"] == sum(row not in tuned.seen for row in ROWS if row != 17)
+
+
+def test_what_was_held_out_is_kept(tiny):
+    """Confidence of the cross-fitted label at the head's temperature, and whether people say the same."""
+    rows = np.setdiff1d(ROWS, [tiny.broken])
+    record = HeadActor(tiny.campaign).fit(0, tiny.ref, tiny.pieces, tiny.answered(rows))
+    held = read_parts(tiny.campaign.store, record.parts["held_out"], schema=schema.HELD_OUT)
+    head, cross = expected(tiny, ROWS)
+    by_id = np.array(sorted(rows, key=lambda row: tiny.ids[row]))
+    assert held.column("row").to_pylist() == by_id.tolist()
+    assert held.column("correct").to_pylist() == (cross.logits.argmax(axis=1) == tiny.truth[by_id]).tolist()
+    powers = np.exp((cross.logits - cross.logits.max(axis=1, keepdims=True)) / head.temperature)
+    assert held.column("confidence").to_numpy() == pytest.approx(1 / powers.sum(axis=1), rel=1e-6)
+    assert np.mean(held.column("correct").to_pylist()) == record.facts["accuracy"]
+
+
+def test_what_a_backbone_was_tuned_on_or_one_class_is_not_held_out(tiny):
+    tuned = replace(tiny.ref, seen=tuple(ROWS[:9].tolist()))
+    record = HeadActor(tiny.campaign).fit(1, tuned, tiny.pieces, tiny.answered(ROWS))
+    held = read_parts(tiny.campaign.store, record.parts["held_out"], schema=schema.HELD_OUT)
+    assert not set(held.column("row").to_pylist()) & set(tuned.seen)
+    assert held.num_rows == record.facts["num_judged"]
+    rows = tiny.rows[tiny.truth[tiny.rows] == 3]
+    assert HeadActor(tiny.campaign).fit(2, tiny.ref, tiny.pieces, tiny.answered(rows)).parts["held_out"] == []

@@ -74,6 +74,14 @@ def test_list_gives_the_names_directly_below_sorted(store):
     assert store.list("folder/sub") == ["c"]
 
 
+def test_walk_gives_all_names_sorted(store):
+    assert store.walk() == []
+    for name in ("b", "folder/sub/c", "folder/a.json", "Z"):
+        store.write(name, b"x")
+    store.write("folder/.draft-1", b"half")
+    assert store.walk() == ["Z", "b", "folder/a.json", "folder/sub/c"]
+
+
 def test_list_sees_what_another_writer_did_since(store):
     assert store.list("f") == []
     code = "import sys; from raylabel.workspace import Store; Store(sys.argv[1]).write('f/theirs', b'1')"

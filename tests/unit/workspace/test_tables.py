@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from raylabel import schema
-from raylabel.errors import StorageError
+from raylabel.errors import FileChanged, StorageError
 from raylabel.workspace import Part, Store, read_part, read_parts, write_part
+from raylabel.workspace.tables import check_part
 
 
 def some_rows(first: int = 0, count: int = 3) -> pa.Table:
@@ -93,7 +94,7 @@ def test_page_checksums_and_no_codec_or_dictionary_on_vectors(tmp_path):
         pq.ParquetFile(path, page_checksum_verification=True).read()
 
 
-TABLES = ("AUDIT", "PREDICTIONS", "SHORTLIST", "ANSWERS", "RESOLVED", "LABELS", "QUARANTINE", "LISTING")
+TABLES = ("AUDIT", "PREDICTIONS", "SHORTLIST", "ANSWERS", "RESOLVED", "HELD_OUT", "LABELS", "QUARANTINE", "LISTING")
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -137,8 +138,12 @@ def test_a_whole_file_of_other_rows_is_refused(store):
     store.write(part.name, store.read(other.name))
     with pytest.raises(StorageError, match="the file was changed after it was written"):
         read_part(store, part)
-    with pytest.raises(StorageError, match="3 rows, its record says 4; restore it"):
-        read_part(store, replace(other, rows=4))
+    for look in (read_part, check_part):
+        with pytest.raises(FileChanged, match="3 rows, its record says 4; restore it"):
+            look(store, replace(other, rows=4))
+    with pytest.raises(FileChanged, match="the file was changed after it was written"):
+        check_part(store, part)
+    assert check_part(store, other) is None
 
 
 def test_a_file_that_is_gone_is_a_storage_error(store):

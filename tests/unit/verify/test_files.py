@@ -1,0 +1,59 @@
+"""Files that are gone or others, and records of another campaign."""
+
+import json
+
+import pytest
+
+from raylabel.verify.files import check_files, records_of
+
+
+@pytest.mark.parametrize(
+    ("gone", "check"),
+    [
+        ("labels/*.parquet", "files"),
+        ("rounds/0000/answered-*.parquet", "files"),
+        ("rounds/0000/verdict.json", "records"),
+        ("report.json", "report"),
+    ],
+)
+def test_what_is_gone(copy, gone, check):
+    next(copy.root.glob(gone)).unlink()
+    assert "is gone" in copy.wrong()[check][0]
+
+
+def test_settings_that_were_changed(copy):
+    """Another promise in campaign.json: every record belongs to the campaign that was."""
+    tree = json.loads((copy.root / "campaign.json").read_text())
+    tree["config"]["acceptance"]["max_error"] = 0.01
+    (copy.root / "campaign.json").write_text(json.dumps(tree))
+    found = copy.wrong()
+    assert "belongs to another campaign, or campaign.json was changed" in found["files"][0]
+    assert "was written by a campaign with fingerprint" in found["records"][0]
+
+
+def test_a_record_that_is_none_any_more(copy):
+    (copy.root / "rounds/0000/answered.json").write_text('{"fingerprint":')
+    assert "rounds/0000/answered.json: is no record any more" in copy.wrong()["files"][0]
+
+
+def test_rows_that_a_record_miscounts(copy):
+    part = copy.record("labels/labels")["parts"]["labels"][0]
+    copy.forge(part["name"], rows=part["rows"] + 1)
+    assert f"{part['rows']} rows, its record says {part['rows'] + 1}" in copy.wrong()["files"][0]
+
+
+def test_two_records_that_disagree_about_a_file(copy):
+    tree = copy.record("labels/labels")
+    tree["parts"]["labels"].append({**tree["parts"]["labels"][0], "rows": 1})
+    copy.put("labels/labels", tree)
+    found = copy.wrong()
+    assert "says otherwise of labels/labels-" in found["files"][0]
+    assert "files of labels for" in found["labels"][0]
+
+
+def test_what_is_no_record_is_passed_over(copy):
+    names = list(records_of(copy.store))
+    assert "campaign.json" in names and "rounds/0000/verdict.json" in names
+    assert not any(name.startswith("driver.lease") for name in names)
+    num, wrong = check_files(copy.campaign)
+    assert (num, wrong) == (len(list(copy.root.rglob("*.parquet"))), [])
