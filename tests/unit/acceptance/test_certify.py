@@ -61,7 +61,7 @@ def test_imagenet_keeps_its_promise(imagenet, promise):
     broken, coverage = imagenet.replay(1000, draws=200, promise=promise)
     assert broken <= 12
     # The table to beat: 0.328 for "auto"; 0.598 labels saved for "whole" with five times the answers.
-    assert coverage > (0.44 if promise == "auto" else 0.598)
+    assert coverage > (0.46 if promise == "auto" else 0.598)
 
 
 @pytest.mark.parametrize(("num_audit", "table"), [(500, 0.244), (5000, 0.548)])
@@ -98,15 +98,15 @@ def test_people_answered_easy_items_first(imagenet):
 def test_a_certificate_by_hand():
     pool = clean_pool(10_000, wrong_below=0.5)
     result, answered = pool.certify(np.arange(0, 10_000, 20))
-    # 500 audited, one in 20: the sequence goes on past 0.5 until the wrong ones are too many.
+    # 500 audited, one in 20, 250 of them above 0.5; the next threshold would take in too many wrong ones.
     assert isinstance(result, Certificate)
-    assert 0.4 < result.threshold < 0.5
+    assert 0.45 < result.threshold < 0.53
     assert result.num_passing == (pool.confidence >= result.threshold).sum()
     assert result.num_auto == result.num_passing - result.num_audited
     assert result.num_wrong == (pool.confidence[::20][pool.confidence[::20] >= result.threshold] < 0.5).sum()
     upper = hypergeometric_upper(result.num_passing, result.num_audited, result.num_wrong, alpha=0.05)
     assert result.bound == (upper - result.num_wrong) / result.num_auto
-    assert 0.035 < result.bound <= 0.05
+    assert 0.01 < result.bound < 0.02
     assert (result.num_pool, result.population, result.promise) == (10_000, "finite", "auto")
     assert result.method == "exact hypergeometric test, fixed sequence"
     assert answered.sum() == 500
@@ -189,9 +189,10 @@ def test_withheld_for_too_many_errors(finite):
     assert result.reason.startswith("of the ")
     words = result.reason.split()
     audited, wrong = int(words[2]), int(words[words.index("are") - 1])
-    assert audited == pytest.approx(207, abs=4)
+    # The least size that allows 3 wrong: the first above 0.6 * sqrt(59 * 1000).
+    assert audited == pytest.approx(154, abs=1)
     assert wrong == pytest.approx(audited / 3, abs=2)
-    assert "are wrong, which proves an error rate of at most 39." in result.reason
+    assert "are wrong, which proves an error rate of at most 4" in result.reason
     assert result.reason.endswith("%, not 5 %")
 
 
@@ -220,7 +221,6 @@ def test_the_promise_is_about_what_people_left():
         ({"max_error": 1.0}, "max_error: got 1.0"),
         ({"alpha": 0.0}, "alpha: got 0.0"),
         ({"alpha": 5.0}, "alpha: got 5.0"),
-        ({"weights": np.arange(1.0, 101)}, "weights: got values from 1 to 100, expected equal ones: the exact test"),
         ({"weights": np.ones(3)}, "weights: got shape (3,), expected (100,)"),
         ({"weights": np.full(100, np.nan)}, "weights: got a value that is NaN"),
         ({"weights": np.zeros(100)}, "weights: got a value that is NaN, infinite, 0 or negative"),
