@@ -10,17 +10,20 @@ from raylabel.acceptance.certificate import Certificate, Withheld
 from raylabel.acceptance.certify import certify
 from raylabel.acceptance.confidence import fit_temperature, softmax
 from raylabel.acceptance.histogram import ConfidenceHistogram
+from raylabel.acceptance.targeted import SecondDraw, plan_second_draw
 
 __all__ = [
     "Certificate",
     "ConfidenceHistogram",
     "MonotoneCalibration",
+    "SecondDraw",
     "Withheld",
     "certify",
     "draw",
     "fit_temperature",
     "hypergeometric_upper",
     "num_needed",
+    "plan_second_draw",
     "power",
     "smallest_audit",
     "softmax",
