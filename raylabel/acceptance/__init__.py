@@ -8,6 +8,7 @@ from raylabel.acceptance.bounds import hypergeometric_upper
 from raylabel.acceptance.calibrate import MonotoneCalibration
 from raylabel.acceptance.certificate import Certificate, Withheld
 from raylabel.acceptance.certify import certify
+from raylabel.acceptance.classes import certify_by_class
 from raylabel.acceptance.confidence import fit_temperature, softmax
 from raylabel.acceptance.histogram import ConfidenceHistogram
 from raylabel.acceptance.targeted import SecondDraw, plan_second_draw
@@ -19,6 +20,7 @@ __all__ = [
     "SecondDraw",
     "Withheld",
     "certify",
+    "certify_by_class",
     "draw",
     "fit_temperature",
     "hypergeometric_upper",

@@ -252,3 +252,58 @@ def test_an_audit_that_the_pool_does_not_count_as_human_is_refused():
     nobody = ConfidenceHistogram.of(pool.confidence, human=np.zeros(1000, bool))
     with pytest.raises(ValueError, match=r"pool: got 0 human-answered items at confidence 0, expected at least the 1"):
         certify(pool.confidence[::10], pool.correct[::10], **FIVE, promise="auto", pool=nobody)
+
+
+def test_equal_weights_of_the_whole_pool_are_a_uniform_draw():
+    pool = clean_pool(10_000, wrong_below=0.5)
+    rows = np.arange(0, 10_000, 20)
+    assert pool.certify(rows, weights=np.full(500, 20.0))[0] == pool.certify(rows)[0]
+
+
+def test_a_draw_from_the_most_confident_items_is_tested_as_far_as_it_reaches():
+    pool = clean_pool(10_000)
+    rows = np.arange(6000, 10_000, 10)
+    result, _ = pool.certify(rows, weights=np.full(400, 10.0))
+    # The least confident audited item, at 0.6, is the one that does not pass.
+    assert 0.6 < result.threshold < 0.603
+    assert result.num_audited == 399
+    assert result.method == "exact hypergeometric test, fixed sequence"
+
+
+def test_unequal_weights_are_tested_by_betting():
+    pool = clean_pool(10_000, wrong_below=0.45)
+    rows = np.concatenate([np.arange(0, 5000, 10), np.arange(5000, 10_000, 25)])
+    weights = np.repeat([10.0, 25.0], [500, 200])
+    for finite in (True, False):
+        result, _ = pool.certify(rows, weights=weights, finite=finite)
+        assert result.method == "betting test of a weighted audit, fixed sequence"
+        assert 0.4 < result.threshold < 0.6
+        assert 0 < result.bound <= 0.05
+        order = np.random.default_rng(0).permutation(700)
+        assert pool.certify(rows[order], weights=weights[order], finite=finite)[0] == result
+    all_wrong = Pool(pool.confidence, np.zeros(10_000, bool))
+    withheld, _ = all_wrong.certify(rows, weights=weights)
+    assert isinstance(withheld, Withheld)
+    assert "are wrong, which proves an error rate of at most" in withheld.reason
+
+
+@pytest.mark.parametrize("weight", [1.0, 200.0])
+def test_weights_that_do_not_stand_for_the_pool_are_refused(weight):
+    pool = clean_pool(10_000)
+    with pytest.raises(ValueError, match="expected about the number of items that the audit was drawn from"):
+        pool.certify(np.arange(0, 10_000, 20), weights=np.full(500, weight))
+
+
+def test_a_targeted_audit_of_one_confidence_is_withheld():
+    pool = Pool(np.repeat(np.array([0.9, 0.3], np.float32), [4000, 6000]), np.ones(10_000, bool))
+    result, _ = pool.certify(np.arange(0, 4000, 10), weights=np.full(400, 10.0))
+    assert result.reason.startswith("all audited items have the same confidence")
+
+
+def test_one_confidence_for_all_is_accepted_or_not():
+    """As a model of one class gives."""
+    confidence = np.ones(10_000, np.float32)
+    fine, _ = Pool(confidence, np.arange(10_000) % 100 != 0).certify(np.arange(0, 10_000, 11))
+    assert (fine.num_passing, fine.threshold) == (10_000, 0.0)
+    wrong, _ = Pool(confidence, np.arange(10_000) % 10 != 0).certify(np.arange(0, 10_000, 11))
+    assert isinstance(wrong, Withheld)
