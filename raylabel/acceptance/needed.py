@@ -32,9 +32,9 @@ def estimate_needed(
     """Return the audit size at which the first threshold would pass with 80 % power.
 
     How often labels are wrong at the first threshold is smoothed by a logistic curve through the audit: counts
-    above a high threshold are too few to be believed. Replayed on ImageNet predictions and easier and harder pools
-    made from them, new audits of the size given here certified in six of ten draws on ImageNet, in one of three where
-    half of all labels are wrong, and in eight of ten where 3 to 8 % are.
+    above a high threshold are too few to be believed. Replayed on ImageNet predictions, from audits of 200: new audits
+    of the size given here certified in six of ten draws, in eight to all of ten on easier pools made from them (8 and
+    3 % wrong), in one of five where the most confident third is left out.
 
     Args:
         confidence: (n,) of the audit; n may be 0, then a quarter of `max_error` is taken for the error rate.
