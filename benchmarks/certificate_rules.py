@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Confidences, Flags = NDArray[np.float32], NDArray[np.bool_]
+Confidences = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 
 TBAL_MARGIN, TBAL_LEAST = 0.25, 10
 """C and the number of passing answers that a threshold must have more of, in TBAL's code."""
