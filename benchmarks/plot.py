@@ -1,4 +1,4 @@
-"""Draw the saved figures of benchmarks: throughput beside peers and limits, decoders, selection, labels.
+"""Draw the saved figures of benchmarks: throughput beside peers and limits, decoders, selection, labels, certificates.
 
 `python benchmarks/plot.py` takes the newest of benchmarks/results/*.json by the date in its name and writes SVGs into
 docs/. The same figures give the same file, byte for byte.
@@ -23,6 +23,7 @@ from matplotlib import pyplot  # noqa: E402
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 THROUGHPUT, DECODE, SELECTION, EFFICIENCY = ("engine", "label"), "decode", "selection", "efficiency"
+CERTIFICATE = "certificate"
 OURS, PEER, LIMIT = "#1b6ca8", "#b8c4ce", "#c0392b"
 BAR_IN, PANEL_IN, WIDTH_IN = 0.26, 0.75, 6.4
 
@@ -143,6 +144,35 @@ def draw_efficiency(result: Result, target: Path) -> None:
     _write(figure, target)
 
 
+def draw_certificate(result: Result, target: Path) -> None:
+    """A row a promise at eps = alpha = 5 %: broken promises and coverage of the oracle's against audit answers."""
+    styles = {"uniform": OURS, "targeted": "#5aa9dd", "empirical": LIMIT, "TBAL": "#e59866", "PAC labels": "#8e7cc3"}
+    figure, axes = pyplot.subplots(2, 2, figsize=(WIDTH_IN, 5.0), layout="constrained")
+    for row, promise in zip(axes, ("auto", "whole"), strict=True):
+        curves: dict[str, dict[int, list[float]]] = {}
+        for name, point in _following(result["peers"], f"{promise}, 0.05, 0.05, ").items():
+            size, _, rule = name.partition(": ")
+            curves.setdefault(rule, {})[int(size)] = point
+        for part, (axis, said) in enumerate(zip(row, ("promises broken", "coverage ÷ the oracle's"), strict=True)):
+            for rule, points in curves.items():
+                values = [point[part] for point in points.values()]
+                label = f"raylabel, {rule} audit" if rule in ("uniform", "targeted") else rule
+                axis.semilogx(list(points), values, color=styles[rule], marker="o", markersize=3, label=label)
+            axis.set_title(f'"{promise}": {said}', loc="left", fontsize=9)
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.set_ylim(bottom=0)
+        row[0].axhline(0.05, color="black", linewidth=0.8, linestyle="--", label="allowed, 5 %")
+        row[0].legend(frameon=False, fontsize=7)
+    for axis in axes[-1]:
+        axis.set_xlabel("audit answers")
+    _write(figure, target)
+
+
+def _following(named: dict[str, Any], start: str) -> dict[str, Any]:
+    """Entries that begin so, by what follows."""
+    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
+
+
 def _panels(bars: Sequence[int]) -> tuple[Any, Any]:
     """Panels below each other, as high as their bars want."""
     height = sum(BAR_IN * count + PANEL_IN for count in bars)
@@ -188,6 +218,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         DECODE: draw_decode,
         SELECTION: draw_selection,
         EFFICIENCY: draw_efficiency,
+        CERTIFICATE: draw_certificate,
     }
     saved = {name: found for name in single if (found := newest(options.results, name))}
     if not contests and not saved:

@@ -9,11 +9,13 @@ from raylabel.acceptance.bounds import hypergeometric_upper
 from raylabel.acceptance.calibrate import MonotoneCalibration
 from raylabel.acceptance.certificate import Certificate, Withheld
 from raylabel.acceptance.certify import certify
+from raylabel.acceptance.classes import certify_by_class
 from raylabel.acceptance.forecast import Expected, Forecast, assumed, forecast, hopeless, learned
 from raylabel.acceptance.histogram import ConfidenceHistogram
 from raylabel.acceptance.neighbours import NeighbourVote
 from raylabel.acceptance.scaling import VectorScaling, fit_temperature, softmax
 from raylabel.acceptance.score import LearnedScore, log_odds
+from raylabel.acceptance.targeted import SecondDraw, plan_second_draw
 from raylabel.acceptance.verify import verify
 
 __all__ = [
@@ -25,11 +27,13 @@ __all__ = [
     "LearnedScore",
     "MonotoneCalibration",
     "NeighbourVote",
+    "SecondDraw",
     "VectorScaling",
     "Withheld",
     "another_round",
     "assumed",
     "certify",
+    "certify_by_class",
     "draw",
     "fit_temperature",
     "forecast",
@@ -38,6 +42,7 @@ __all__ = [
     "learned",
     "log_odds",
     "num_needed",
+    "plan_second_draw",
     "power",
     "smallest_audit",
     "softmax",

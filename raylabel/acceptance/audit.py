@@ -65,7 +65,7 @@ def smallest_audit(max_error: float, alpha: float, *, num_wrong: int = 0) -> int
     check_open_unit("alpha", alpha)
     if num_wrong < 0:
         raise ValueError(f"num_wrong: got {num_wrong}, expected at least 0")
-    return int(_smallest_passing(np.array([num_wrong]), max_error=max_error, alpha=alpha)[0])
+    return int(smallest_passing(np.array([num_wrong]), max_error=max_error, alpha=alpha)[0])
 
 
 def power(num_audit: int, *, max_error: float, alpha: float, error_rate: float, coverage: float) -> float:
@@ -120,7 +120,7 @@ def num_needed(*, max_error: float, alpha: float, error_rate: float, coverage: f
     first, block = 0, 32
     while True:
         num_wrong = np.arange(first, first + block)
-        passing = _smallest_passing(num_wrong, max_error=max_error, alpha=alpha)
+        passing = smallest_passing(num_wrong, max_error=max_error, alpha=alpha)
         enough = np.flatnonzero(binom.cdf(num_wrong, passing, error_rate) >= power)
         if enough.size:
             needed = _answers_for(int(passing[enough[0]]), coverage)
@@ -155,7 +155,8 @@ def widened_for_pool(answers: int, *, num_pool: int, alpha: float, power: float 
     return None
 
 
-def _smallest_passing(num_wrong: NDArray[np.int64], *, max_error: float, alpha: float) -> NDArray[np.int64]:
+def smallest_passing(num_wrong: NDArray[np.int64], *, max_error: float, alpha: float) -> NDArray[np.int64]:
+    """Return how many audited items must pass the threshold to certify with so many wrong ones, for each number."""
     # k wrong pass among m items iff the (k + 1)th wrong one comes after m trials with a chance of at most alpha.
     passing: NDArray[np.int64] = (nbinom.isf(alpha, num_wrong + 1, max_error) + num_wrong + 1).astype(np.int64)
     return passing

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
-from scipy.stats import binom, hypergeom
+from scipy.special import betaincinv, gammaln
+from scipy.stats import binom
 
 from raylabel.acceptance.checks import BoolArray, check_open_unit
 
@@ -38,7 +38,8 @@ def hypergeometric_upper(num_population: int, num_sampled: int, num_wrong: int, 
     low, high = num_wrong, num_population - (num_sampled - num_wrong)
     while low < high:
         middle = (low + high + 1) // 2
-        if hypergeom.cdf(num_wrong, num_population, middle, num_sampled) > alpha:
+        counts = (np.array([count]) for count in (num_wrong, num_population, middle, num_sampled))
+        if hypergeometric_cdf(*counts)[0] > alpha:
             low = middle
         else:
             high = middle - 1
@@ -62,8 +63,49 @@ def hypergeometric_at_most(
     """
     certain = most >= num_population - (num_sampled - num_wrong)
     one_more = np.minimum(most + 1, num_population)
-    proven: BoolArray = hypergeom.cdf(num_wrong, num_population, one_more, num_sampled) <= alpha
+    proven: BoolArray = hypergeometric_cdf(num_wrong, num_population, one_more, num_sampled) <= alpha
     return certain | proven
+
+
+def hypergeometric_cdf(
+    num_wrong: CountArray, num_population: CountArray, num_bad: CountArray, num_sampled: CountArray
+) -> NDArray[np.float64]:
+    """Return the chances that samples without replacement hold at most so many wrong items.
+
+    Args:
+        num_wrong: (L,) int64, wrong items in the sample (k).
+        num_population: (L,) int64 (N).
+        num_bad: (L,) int64, wrong items in the population (K).
+        num_sampled: (L,) int64 (n).
+
+    Returns:
+        (L,) P(Hypergeometric(N, K, n) <= k), to 1e-7 of itself at 10 million items. `scipy.stats.hypergeom.cdf` is as
+        good; the tests of one certificate would take it a tenth of a second, and this two thousandths.
+
+    Cost: O(L * max k).
+    """
+    most, least = np.minimum(num_bad, num_sampled), np.maximum(0, num_sampled + num_bad - num_population)
+    top = np.clip(num_wrong, least, most)
+    anchor = _log_choose(num_bad, top) + _log_choose(num_population - num_bad, num_sampled - top)
+    anchor -= _log_choose(num_population, num_sampled)
+    # Further out than floating point reaches, the side decides.
+    far = anchor < -600
+    # From k down: P(j - 1) / P(j), 0 once j is the least that can be.
+    below = np.maximum(top[:, np.newaxis] - np.arange(int(top.max(initial=0)), dtype=np.float64), 0)
+    population, bad, sampled = (each[:, np.newaxis] for each in (num_population, num_bad, num_sampled))
+    ratios = below * np.maximum(population - bad - sampled + below, 0)
+    ratios /= (bad - below + 1) * (sampled - below + 1)
+    ratios[far] = 0
+    chances = np.exp(anchor) * (1 + np.cumprod(ratios, axis=1).sum(axis=1))
+    above = num_wrong * num_population > num_bad * num_sampled
+    chances = np.where(far, above, np.minimum(chances, 1))
+    found: NDArray[np.float64] = np.where(num_wrong >= most, 1.0, np.where(num_wrong < least, 0.0, chances))
+    return found
+
+
+def _log_choose(of: CountArray, num: CountArray) -> NDArray[np.float64]:
+    chosen: NDArray[np.float64] = gammaln(of + 1) - gammaln(num + 1) - gammaln(of - num + 1)
+    return chosen
 
 
 def binomial_upper(num_sampled: CountArray, num_wrong: CountArray, *, alpha: float) -> NDArray[np.float64]:

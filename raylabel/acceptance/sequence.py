@@ -9,15 +9,19 @@ stay in M; whether or not the audit could have hit them, K_u is no smaller than 
 
 **Sequence.** Each threshold is tested at the full alpha, the last before the first failure is certified. To break the
 promise the test must pass at the first threshold where it does not hold, and in at most alpha of the draws it does,
-however many are tested. Which threshold that is depends on the draw only by what the audit takes out of the pool.
-While at most half of the pool is audited, that adds nothing that could be measured on pools built to provoke it, and
-about alpha squared at worst (worked out in the normal approximation for independent thresholds; not a proof). Beyond
-half each threshold is tested at an equal share of alpha instead, which is safe whatever depends on what.
+however many are tested. Which of the thresholds that is depends on the draw by how many audited items lie above the
+point where the promise ceases to hold; given that number, those are a plain sample, and what lies between the point and
+the threshold is wrong more often than is promised. That is exact where the error rate, as the threshold falls, crosses
+what is promised once, and could not be told from it on pools built to provoke the opposite. While at most half of the
+pool is audited, what the audit takes out of the pool adds nothing that could be measured, and about alpha squared at
+worst (worked out in the normal approximation for independent thresholds; not a proof). Beyond half each threshold is
+tested at an equal share of alpha instead, which is safe whatever depends on what.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +45,11 @@ class Asked:
     promise: str
     level: float
     num_steps: int
+
+    @property
+    def how(self) -> str:
+        """How the thresholds share alpha, in words."""
+        return f"each threshold at 1/{self.num_steps} of alpha" if self.level < self.alpha else "fixed sequence"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +75,37 @@ class PoolTests:
         """Where there are auto-labels; without any, no promise can be broken and none is made."""
         return self.num_auto > 0
 
-    def passes(self, num_wrong: CountArray) -> BoolArray:
-        """Return whether each test passes, if so many audited items are wrong; where no label is left it does."""
-        allowed = np.floor(self.asked.max_error * self.of).astype(np.int64)
+    @property
+    def coverage(self) -> NDArray[np.float64]:
+        """The part of the pool that passes each threshold."""
+        return self.num_passing / self.num_pool
+
+    @property
+    def allowed(self) -> CountArray:
+        """How many auto-labels may be wrong where the promise is kept."""
+        allowed: CountArray = np.floor(self.asked.max_error * self.of).astype(np.int64)
         # Where the product was rounded up to a whole number.
         allowed -= allowed / np.maximum(self.of, 1) > self.asked.max_error
+        return allowed
+
+    @property
+    def passed(self) -> BoolArray:
+        """Whether each test passes."""
+        return self.passes(self.num_wrong)
+
+    @property
+    def passable(self) -> BoolArray:
+        """Whether each test would pass if none of the audited items were wrong."""
+        return self.passes(np.zeros_like(self.num_wrong))
+
+    def take(self, at: NDArray[np.int64]) -> Self:
+        """Return the tests at some of the thresholds."""
+        names = ("thresholds", "num_audited", "num_wrong", "num_passing", "num_auto")
+        return replace(self, **{name: getattr(self, name)[at] for name in names})
+
+    def passes(self, num_wrong: CountArray) -> BoolArray:
+        """Return whether each test passes, if so many audited items are wrong; where no label is left it does."""
+        allowed = self.allowed
         proven = hypergeometric_at_most(
             num_wrong + allowed, self.num_passing, self.num_audited, num_wrong, alpha=self.asked.level
         )
@@ -85,15 +120,17 @@ class PoolTests:
 
     def certificate(self, at: int) -> Certificate:
         """Return the certificate for one threshold."""
-        shared = self.asked.level < self.asked.alpha
-        how = f"each threshold at 1/{self.asked.num_steps} of alpha" if shared else "fixed sequence"
+        return self.stated(at, bound=self.bound(at), test="exact hypergeometric test")
+
+    def stated(self, at: int, *, bound: float, test: str) -> Certificate:
+        """Return the certificate for one threshold by some test of these counts."""
         return Certificate(
             threshold=float(self.thresholds[at]),
-            bound=self.bound(at),
+            bound=bound,
             max_error=self.asked.max_error,
             alpha=self.asked.alpha,
             promise=self.asked.promise,
-            method=f"exact hypergeometric test, {how}",
+            method=f"{test}, {self.asked.how}",
             num_passing=int(self.num_passing[at]),
             num_audited=int(self.num_audited[at]),
             num_wrong=int(self.num_wrong[at]),
@@ -119,6 +156,26 @@ class SampleTests:
         return np.ones(len(self.thresholds), np.bool_)
 
     @property
+    def coverage(self) -> NDArray[np.float64]:
+        """The part of the audit that passes each threshold."""
+        return self.num_audited / self.num_drawn
+
+    @property
+    def passed(self) -> BoolArray:
+        """Whether each test passes."""
+        return self.passes(self.num_wrong)
+
+    @property
+    def passable(self) -> BoolArray:
+        """Whether each test would pass if none of the audited items were wrong."""
+        return self.passes(np.zeros_like(self.num_wrong))
+
+    def take(self, at: NDArray[np.int64]) -> Self:
+        """Return the tests at some of the thresholds."""
+        names = ("thresholds", "num_audited", "num_wrong")
+        return replace(self, **{name: getattr(self, name)[at] for name in names})
+
+    @property
     def trials(self) -> CountArray:
         """The draws that count: being both wrong and accepted can happen to every one of the audit."""
         whole = np.full_like(self.num_audited, self.num_drawn)
@@ -135,13 +192,17 @@ class SampleTests:
 
     def certificate(self, at: int) -> Certificate:
         """Return the certificate for one threshold."""
+        return self.stated(at, bound=self.bound(at), test="exact binomial test")
+
+    def stated(self, at: int, *, bound: float, test: str) -> Certificate:
+        """Return the certificate for one threshold by some test of these counts."""
         return Certificate(
             threshold=float(self.thresholds[at]),
-            bound=self.bound(at),
+            bound=bound,
             max_error=self.asked.max_error,
             alpha=self.asked.alpha,
             promise=self.asked.promise,
-            method="exact binomial test, fixed sequence",
+            method=f"{test}, {self.asked.how}",
             num_passing=None,
             num_audited=int(self.num_audited[at]),
             num_wrong=int(self.num_wrong[at]),
@@ -151,8 +212,7 @@ class SampleTests:
         )
 
 
-def last_passing(tests: PoolTests | SampleTests) -> int | None:
+def last_passing(passed: BoolArray, has_labels: BoolArray) -> int | None:
     """Return the last threshold before the first failure that has labels to promise about."""
-    unbroken = np.logical_and.accumulate(tests.passes(tests.num_wrong))
-    certified = np.flatnonzero(unbroken & tests.has_labels)
+    certified = np.flatnonzero(np.logical_and.accumulate(passed) & has_labels)
     return int(certified[-1]) if certified.size else None

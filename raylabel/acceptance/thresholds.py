@@ -1,25 +1,27 @@
 """Which thresholds are tested, in which order: decided before a single right or wrong is looked at.
 
-Knows confidences and how many items pass; knows nothing of correctness, which is what makes the tests exact.
+Knows confidences and what each test would take to pass; knows nothing of correctness, which is what makes the tests
+exact.
 
-**Where the sequence starts.** The first threshold must pass or nothing is certified, so it wants few errors
-(a high threshold) and many audited items (a low one). Let c be the number of audited items above the threshold
-that would certify if none were wrong (59 at 5 % and 5 %). The sequence starts where 0.85 * sqrt(c * n) of the n
-audited items are expected above it, so that the number of wrong ones which the first test allows grows with the
-audit: none at 100 answers, 2 at 500, 4 at 1,000, 15 at 5,000. Studied on ImageNet predictions and on harder and
-easier pools made from them (2.7 % to 53 % wrong, 75 to 5,000 answers, eps of 2 % and 5 %). A fixed number allowed
-loses on small audits (8: certified in 8 % of draws at 500 answers) or on large ones (none: in half of them at 5,000);
-this start loses at most 0.02 of ImageNet's coverage to the best start for each size from 300 answers on. The floor,
-c + 1.5 standard deviations, keeps the luck of how many audited items land above it from deciding.
+**Candidates** lie just above the confidence of an audited item, which itself is left out: given that confidence,
+those above it are a plain random sample of all that is above it. So each test may have as many audited items as it
+wants.
 
-In a pool, c is worked out at every threshold from the auto-labels left there: more than 59 where the audit is a
-large part of the pool or where people answered much of what passes, as it does where a model was trained on it.
+**"auto": where one more wrong answer is allowed.** At 5 % and 5 % an exact test needs 59 items to allow none wrong, 93
+to allow one, 124 two. Between those sizes more items are at risk for the same allowance, and every test that can fail
+can end the sequence; so only the candidates at which the allowance rises are tested, and the last one. On ImageNet
+predictions, eps = alpha = 5 %, 500 answers, this reaches 0.63 of the oracle's coverage where 100 equal steps reach
+0.55; to test everything in between as well costs what it finds.
 
-**Steps.** 100 equal steps of coverage from there to the whole pool. At ImageNet and 5,000 answers coverage is 0.536
-with 20 steps, 0.546 with 40 and 0.553 with 100; smaller steps cost nothing in any of the pools.
+**"auto": where the sequence starts.** The first threshold must pass or nothing is certified, so it wants few errors (a
+high threshold) and many audited items (a low one). Let c be the size at which none wrong is allowed. The sequence
+starts at the first candidate of at least 0.6 * sqrt(c * n) of the n audited items, so that the number of wrong ones
+that the first test allows grows with the audit: two at 500 answers, three at 1,000. The factor was chosen on made-up
+pools (error rates that rise as a power of coverage; of all labels half to eight times eps wrong; eps of 1 to 10 %, 100
+to 5,000 answers): 0.6 loses least where it loses most, and nothing on average.
 
-**"whole"** starts at a coverage of twice `max_error`: the number of wrong labels only grows as the threshold falls,
-so no early test is a risk.
+**"whole"** starts at a coverage of twice `max_error` and goes down in equal steps: the number of wrong labels only
+grows as the threshold falls, so no early test is a risk.
 """
 
 from __future__ import annotations
@@ -27,94 +29,113 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from raylabel.acceptance.audit import smallest_audit
 from raylabel.acceptance.bounds import CountArray
-from raylabel.acceptance.checks import ConfidenceArray
-from raylabel.acceptance.histogram import ConfidenceHistogram, count_passing
+from raylabel.acceptance.checks import BoolArray, ConfidenceArray
+from raylabel.acceptance.sequence import PoolTests, SampleTests
 
 NUM_STEPS = 100
 # Where the tests share alpha, a finer search costs more than it finds.
 NUM_SHARED_STEPS = 10
+START = 0.6
+
+Positions = NDArray[np.int64]
+CountTests = PoolTests | SampleTests
 
 
-def pool_positions(
-    pool: ConfidenceHistogram, audited: CountArray, *, max_error: float, alpha: float, promise: str, num_steps: int
-) -> NDArray[np.int64]:
-    """Choose the thresholds of a finite pool from its histogram alone.
-
-    Of the audit only its size counts, not where it lies: thresholds that moved with the number of audited items
-    above them would favour lucky draws. Items that people answered beside the audit are looked at: where they
-    crowd above a threshold, as those do that a model was trained on, few auto-labels are left to promise about.
+def pool_candidates(audited: CountArray, *, with_rest: bool) -> Positions:
+    """Return where the tests of a finite pool may lie.
 
     Args:
-        pool: the whole pool.
-        audited: (len(EDGES),) int64 audited items by bin, at least 1 in all and a part of `pool.human_counts`.
-        max_error: the error rate to promise.
-        alpha: the level of each test.
-        promise: "auto" or "whole".
-        num_steps: how many thresholds to choose; fewer where items share their confidence.
+        audited: (len(EDGES),) int64 audited items by bin, at least 1 in all.
+        with_rest: whether the audit could have drawn every item, so that the whole pool may be accepted.
 
     Returns:
-        (L,) int64 positions into `histogram.EDGES`, thresholds falling; every one passes more items that nobody
-        answered beside the audit than the one before, the last all of them; 1 <= L <= `num_steps`.
+        (L,) int64 positions into `histogram.EDGES`, thresholds falling, each the edge above a bin that holds audited
+        items; at each more audited items pass than at the one before, at least one at the first. With the rest, the
+        last is 0, which everything passes.
     """
-    # Passing, and of those the ones that the audit could have drawn.
-    passing, open_ = pool.num_passing(), count_passing(pool.counts - pool.human_counts + audited)
-    num_audit, num_open = int(audited.sum()), int(open_[0])
-    if promise == "whole":
-        start = min(2 * max_error * pool.num_items, num_open)
-    else:
-        expected = open_ * (num_audit / num_open)
-        allowed = np.floor(max_error * (open_ - expected))
-        # None wrong among m of M is likelier than alpha until m reaches this: (1 - m / M) ** (allowed + 1) = alpha.
-        clean = passing * (1 - alpha ** (1 / (allowed + 1)))
-        enough = (open_ > 0) & (expected >= start_size(num_audit, clean))
-        start = int(open_[enough].min()) if enough.any() else num_open
-    wanted = np.linspace(start, num_open, num_steps)
-    # The highest edge that at least the wanted number passes.
-    from_top = np.searchsorted(open_[::-1], wanted, side="left")
-    positions: NDArray[np.int64] = np.unique(len(open_) - 1 - from_top)[::-1]
-    return positions
+    bins = np.flatnonzero(audited)[::-1]
+    above = bins[1:] + 1 if len(bins) > 1 else np.zeros(0, np.int64)
+    return np.append(above, 0) if with_rest else above
 
 
-def ranked_thresholds(
-    confidence: ConfidenceArray, *, max_error: float, alpha: float, promise: str
-) -> NDArray[np.float64]:
-    """Choose the thresholds of an infinite population from the ranks of the audit's own confidences.
-
-    A threshold lies just above the confidence of an audited item, which itself is left out: given that
-    confidence, those above it are a plain random sample of all items above it. At least the wanted rank passes,
-    more where items share their confidence.
+def sample_candidates(confidence: ConfidenceArray, *, with_rest: bool) -> NDArray[np.float64]:
+    """Return where the tests of an infinite population may lie.
 
     Args:
         confidence: (n,) float32 or float64, n at least 1.
-        max_error: the error rate to promise.
-        alpha: the level of each test.
-        promise: "auto" or "whole".
+        with_rest: as in `pool_candidates`.
 
     Returns:
-        (L,) float64 thresholds, falling; the last is 0 and passes everything; 1 <= L <= `NUM_STEPS`.
+        (L,) float64 thresholds, falling, each just above the confidence of an audited item; the last is 0.
     """
-    num_audit = len(confidence)
-    clean = float(smallest_audit(max_error, alpha))
-    start = 2 * max_error * num_audit if promise == "whole" else float(start_size(num_audit, np.array(clean)))
-    ranks = np.ceil(np.linspace(min(start, num_audit), num_audit, NUM_STEPS)).astype(np.int64)
-    falling = -np.sort(-confidence)
-    # The first item below the one of the rank, past its ties.
-    below = np.searchsorted(-falling, -falling[ranks - 1], side="right")
-    borders = falling[below[below < num_audit]]
+    borders = np.unique(confidence)[-2::-1]
     above = np.nextafter(borders, np.array(np.inf, borders.dtype)).astype(np.float64)
-    return np.unique(np.append(above, 0.0))[::-1]
+    return np.append(above, 0.0) if with_rest else above
 
 
-def start_size(num_audit: int, num_clean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how many audited items to expect above the first threshold of "auto", at most all of them.
+def choose(tests: CountTests, *, num_audit: int, num_steps: int) -> Positions:
+    """Choose the candidates that are tested.
 
     Args:
-        num_audit: audit answers, at least 1.
-        num_clean: audited items above the threshold that would certify if none of them were wrong.
+        tests: at every candidate; their number of wrong items is not looked at.
+        num_audit: audit answers.
+        num_steps: how many to choose at most, at least 2.
+
+    Returns:
+        (L,) int64 indices into the candidates, in the order of testing; the last candidate is the last of them.
     """
-    clean = np.minimum(num_clean, num_audit)
-    spread = np.sqrt(clean * (1 - clean / num_audit))
-    size: NDArray[np.float64] = np.maximum(clean + 1.5 * spread, 0.85 * np.sqrt(clean * num_audit))
-    return np.minimum(size, num_audit)
+    sizes = tests.num_audited
+    last = len(sizes) - 1
+    if tests.asked.promise == "whole":
+        first = int(np.argmax(tests.coverage >= min(2 * tests.asked.max_error, tests.coverage[-1])))
+        wanted = np.linspace(sizes[first], sizes[-1], num_steps)
+        return np.unique(np.searchsorted(sizes, wanted))
+    clean = _first_allowing(tests, np.zeros(1, np.int64))[0]
+    if clean > last:
+        return np.array([last])
+    start = int(np.searchsorted(sizes, start_size(np.array([num_audit]), int(sizes[clean]))[0]))
+    # The first threshold allows one more than the last candidate before the start.
+    before, most = _allowed(tests, np.array([max(start, 1) - 1, last]))
+    fewest = 0 if start == 0 else int(before) + 1
+    wrong = np.unique(np.linspace(fewest, max(int(most), fewest), num_steps - 1).astype(np.int64))
+    rises = _first_allowing(tests, wrong)
+    return np.unique(np.append(rises[rises < last], last))
+
+
+def start_size(num_audit: CountArray, num_clean: int) -> NDArray[np.float64]:
+    """Return how many audited items are wanted above the first threshold of "auto", at most all of them.
+
+    Args:
+        num_audit: (L,) int64 audit answers, at least 1.
+        num_clean: audited items above a threshold that certify if none of them is wrong.
+    """
+    size: NDArray[np.float64] = np.minimum(np.maximum(num_clean, START * np.sqrt(num_clean * num_audit)), num_audit)
+    return size
+
+
+def _first_allowing(tests: CountTests, num_wrong: CountArray) -> Positions:
+    """The first candidate whose test passes with so many wrong, for each number; beyond the last where none does."""
+
+    def passes(at: Positions) -> BoolArray:
+        some = tests.take(at)
+        # Without an auto-label a test passes, and proves nothing.
+        return some.passes(np.minimum(num_wrong, some.num_audited)) & some.has_labels & (some.num_audited >= num_wrong)
+
+    low, high = np.zeros_like(num_wrong), np.full_like(num_wrong, len(tests.num_audited))
+    while (low < high).any():
+        middle = np.minimum((low + high) // 2, len(tests.num_audited) - 1)
+        passed = passes(middle)
+        low, high = np.where(passed | (low >= high), low, middle + 1), np.where(passed, middle, high)
+    return low
+
+
+def _allowed(tests: CountTests, at: Positions) -> CountArray:
+    """How many wrong ones the tests of some candidates allow; -1 where not even none."""
+    some = tests.take(at)
+    low, high = np.full_like(at, -1), some.num_audited
+    while (low < high).any():
+        middle = (low + high + 1) // 2
+        passed = some.passes(middle) & some.has_labels
+        low, high = np.where(passed, middle, low), np.where(passed, high, middle - 1)
+    return low

@@ -115,6 +115,24 @@ def test_efficiency_shows_every_set_and_names_auto_and_random(plot, tmp_path):
     assert "margin" not in shown
 
 
+def test_certificates_show_both_promises_and_every_rule(plot, tmp_path):
+    rules = {"auto": ("uniform", "targeted", "empirical", "TBAL"), "whole": ("uniform", "targeted", "PAC labels")}
+    peers = {
+        f"{promise}, {max_error}, 0.05, {size}: {rule}": [0.04, 0.5, 0.45]
+        for promise, named in rules.items()
+        for rule in named
+        for max_error in (0.01, 0.05)
+        for size in (100, 500)
+    }
+    result = {"benchmark": "certificate", "hardware": "2 cores", "ratios": {}, "limits": {}, "peers": peers}
+    saved(tmp_path / "results", result, "certificate_2cores_2026-01-02.json")
+    found = drawn(plot, tmp_path / "results", tmp_path / "docs")
+    assert found.keys() == {"certificate.svg"}
+    shown = texts(found["certificate.svg"])
+    assert {'"auto": promises broken', '"whole": coverage ÷ the oracle\'s', "audit answers", "allowed, 5 %"} <= shown
+    assert {"raylabel, uniform audit", "raylabel, targeted audit", "empirical", "TBAL", "PAC labels"} <= shown
+
+
 def test_the_newest_date_counts_whatever_the_cores(plot, tmp_path):
     saved(tmp_path / "results", {**ENGINE, "limits": {"no-op model": 3000.0}}, "engine_8cores_2026-02-01.json")
     saved(tmp_path / "results", ENGINE, "engine_16cores_2026-01-31.json")
@@ -132,7 +150,8 @@ def test_the_same_figures_give_the_same_file(plot, tmp_path):
 
 def test_nothing_saved_and_broken_files_are_told(plot, tmp_path):
     with pytest.raises(
-        SystemExit, match=r"holds no figures of engine, label, decode, selection, efficiency; run .* --save"
+        SystemExit,
+        match=r"holds no figures of engine, label, decode, selection, efficiency, certificate; run .* --save",
     ):
         plot.main(["--results", str(tmp_path), "--out", str(tmp_path / "docs")])
     saved(tmp_path, {"benchmark": "engine"}, "engine_2cores_2026-01-02.json")

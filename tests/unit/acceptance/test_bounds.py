@@ -3,8 +3,15 @@ from math import comb
 
 import numpy as np
 import pytest
+from scipy.stats import hypergeom
 
-from raylabel.acceptance.bounds import binomial_upper, hypergeometric_at_most, hypergeometric_upper, most_wrong
+from raylabel.acceptance.bounds import (
+    binomial_upper,
+    hypergeometric_at_most,
+    hypergeometric_cdf,
+    hypergeometric_upper,
+    most_wrong,
+)
 
 # No probability of a small population has these as its value, so that no tie hides in the rounding.
 ALPHAS = (0.0507, 0.3011, 0.6007)
@@ -97,3 +104,33 @@ def test_most_wrong_is_what_the_binomial_bound_allows():
     assert (binomial_upper(sizes, np.maximum(allowed, 0), alpha=0.1)[allowed >= 0] <= 0.03).all()
     assert (binomial_upper(sizes, np.minimum(allowed + 1, sizes), alpha=0.1) > 0.03).all()
     assert allowed[-1] == 7
+
+
+def test_hypergeometric_chances_of_small_populations_by_counting():
+    cases = [
+        (wrong, population, bad, sampled)
+        for population, sampled, bad in every_case(8)
+        for wrong in range(-1, sampled + 2)
+    ]
+    found = hypergeometric_cdf(*np.array(cases).T)
+    expected = [
+        float(chance_of_at_most(min(wrong, sampled), population, bad, sampled)) if wrong >= 0 else 0.0
+        for wrong, population, bad, sampled in cases
+    ]
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("population", "largest_error"), [(50_000, 1e-9), (10_000_000, 2e-7)])
+def test_hypergeometric_chances_are_scipys(population, largest_error):
+    rng = np.random.default_rng(0)
+    bad, sampled = rng.integers(1, population // 3, 100), rng.integers(1, 4000, 100)
+    middle = bad * sampled // population
+    for wrong in (middle // 2, middle, middle + 3, 2 * middle):
+        expected = hypergeom.cdf(wrong, population, bad, sampled)
+        found = hypergeometric_cdf(wrong, np.full(100, population), bad, sampled)
+        assert found == pytest.approx(expected, rel=largest_error, abs=1e-250)
+
+
+def test_chances_too_small_for_floating_point_are_told_by_their_side():
+    many = np.full(2, 10_000_000)
+    assert hypergeometric_cdf(np.array([10, 4000]), many, many // 2, np.full(2, 5000)).tolist() == [0, 1]

@@ -101,21 +101,39 @@ def test_sample_tests_are_clopper_pearson():
     assert whole.bound(0) == pytest.approx(1 - 0.05 ** (1 / 100))
 
 
+def last(tests):
+    return last_passing(tests.passed, tests.has_labels)
+
+
 def test_the_sequence_stops_at_the_first_failure():
     wrong = np.array([0, 1, 30, 0, 0])
     tests = pool_tests(1000, 150, wrong, 850, asked=asked())
-    assert tests.passes(tests.num_wrong).tolist() == [True, True, False, True, True]
-    assert last_passing(tests) == 1
-    assert last_passing(pool_tests(1000, 150, wrong[2:], 850, asked=asked())) is None
-    assert last_passing(pool_tests(1000, 150, wrong[3:], 850, asked=asked())) == 1
+    assert tests.passed.tolist() == [True, True, False, True, True]
+    assert tests.passable.tolist() == [True] * 5
+    assert last(tests) == 1
+    assert last(tests.take(np.arange(2, 5))) is None
+    assert last(tests.take(np.arange(3, 5))) == 1
 
 
 def test_thresholds_without_auto_labels_are_passed_over_and_never_certified():
     first = pool_tests(1000, 150, [5, 5, 0, 50], [0, 0, 850, 850], asked=asked())
-    assert last_passing(first) == 2
+    assert last(first) == 2
     # Nothing but thresholds without auto-labels before the first failure.
-    assert last_passing(pool_tests(1000, 150, [0, 0, 50], [0, 0, 850], asked=asked())) is None
-    assert last_passing(pool_tests(1000, 150, [0, 0, 0], [0, 0, 0], asked=asked())) is None
+    assert last(pool_tests(1000, 150, [0, 0, 50], [0, 0, 850], asked=asked())) is None
+    assert last(pool_tests(1000, 150, [0, 0, 0], [0, 0, 0], asked=asked())) is None
+
+
+def test_some_of_the_tests_are_the_same_tests():
+    tests = pool_tests([500, 800, 1000], [100, 160, 200], [0, 3, 1], [400, 640, 790], asked=asked(), num_pool=3000)
+    some = tests.take(np.array([2, 1]))
+    assert some.passed.tolist() == tests.passed[[2, 1]].tolist()
+    assert some.certificate(0) == tests.certificate(2)
+    assert tests.coverage.tolist() == [500 / 3000, 800 / 3000, 1000 / 3000]
+    assert tests.allowed.tolist() == [20, 32, 39]
+    sample = SampleTests(asked(), np.array([0.5, 0.0]), np.array([59, 100]), np.array([0, 3]), num_drawn=100)
+    assert sample.take(np.array([1])).bound(0) == sample.bound(1)
+    assert sample.coverage.tolist() == [0.59, 1.0]
+    assert sample.passable.tolist() == [True, True]
 
 
 def test_certificates_carry_the_counts_of_their_threshold():

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, certify, certify_by_class, smallest_audit
+
+FIVE = {"max_error": 0.05, "alpha": 0.05, "promise": "auto"}
+
+
+def campaign(sizes, *, wrong=(), step=10):
+    """A pool of so many items of each class, every tenth audited; the classes in `wrong` are wrong in one of four."""
+    predicted = np.repeat(np.arange(len(sizes)), sizes)
+    confidence = np.concatenate([np.arange(size) / size for size in sizes]).astype(np.float32)
+    correct = ~np.isin(predicted, wrong) | (np.arange(len(predicted)) // step % 4 != 0)
+    audited = np.arange(len(predicted)) % step == 0
+    pools = {
+        name: ConfidenceHistogram.of(confidence[predicted == name], human=audited[predicted == name])
+        for name in range(len(sizes))
+    }
+    return confidence[audited], correct[audited], predicted[audited], pools
+
+
+def by_class(sizes, **changes):
+    confidence, correct, predicted, pools = campaign(sizes, **changes)
+    return certify_by_class(confidence, correct, predicted=predicted, pools=pools, **FIVE)
+
+
+def test_classes_share_alpha_and_are_certified_as_alone():
+    confidence, correct, predicted, pools = campaign([4000, 6000], wrong=[1])
+    found = certify_by_class(confidence, correct, predicted=predicted, pools=pools, **FIVE)
+    for name, pool in pools.items():
+        mine = predicted == name
+        alone = certify(confidence[mine], correct[mine], pool=pool, **{**FIVE, "alpha": 0.025})
+        assert found[name] == alone
+    assert isinstance(found[0], Certificate) and isinstance(found[1], Withheld)
+    assert found[0].num_pool == 4000
+
+
+def test_classes_with_too_few_audited_items_take_no_share():
+    # 72 items are the least for 2.5 %, 80 for 5 / 3 %: 400, 75 and 40 of them leave two classes.
+    assert [smallest_audit(0.05, 0.05 / number) for number in (1, 2, 3)] == [59, 72, 80]
+    found = by_class([4000, 400, 750])
+    assert found[0].alpha == found[2].alpha == 0.025
+    assert isinstance(found[0], Certificate)
+    assert isinstance(found[1], Withheld)
+    assert found[1].reason == (
+        "40 audited items are predicted to be of this class, and beside 2 other classes a certificate takes 80 at least"
+    )
+    assert found[1].num_needed is None or found[1].num_needed >= 80
+    assert list(found) == [0, 1, 2]
+
+
+def test_without_any_class_of_enough_items_all_are_withheld():
+    found = by_class([300, 200])
+    assert all(isinstance(verdict, Withheld) and verdict.alpha == 0.05 for verdict in found.values())
+    assert found[0].reason.endswith("beside 0 other classes a certificate takes 59 at least")
+    assert (
+        certify_by_class(np.zeros(0, np.float32), np.zeros(0, bool), predicted=np.zeros(0, np.int64), pools={}, **FIVE)
+        == {}
+    )
+
+
+def test_the_promises_of_all_classes_hold_together():
+    """Two classes of which 5.2 % are wrong whatever the confidence: any certificate breaks its promise."""
+    rng, broken, num = np.random.default_rng(0), 0, 300
+    confidence = rng.random(20_000).astype(np.float32)
+    predicted = np.arange(20_000) % 2
+    correct = rng.permutation(20_000) >= 1040
+    for _ in range(num):
+        audited = np.isin(np.arange(20_000), rng.choice(20_000, 600, replace=False))
+        pools = {
+            name: ConfidenceHistogram.of(confidence[predicted == name], human=audited[predicted == name])
+            for name in (0, 1)
+        }
+        found = certify_by_class(
+            confidence[audited], correct[audited], predicted=predicted[audited], pools=pools, **FIVE
+        )
+        broken += any(isinstance(verdict, Certificate) for verdict in found.values())
+    # 5 % of 300 draws; more than 27 would come up in 1 of 1,000 runs.
+    assert broken <= 27
+
+
+def test_input_that_will_not_do_is_refused():
+    confidence, correct, predicted, pools = campaign([1000, 1000])
+    with pytest.raises(ValueError, match=r"predicted: got shape \(3,\), expected \(200,\)"):
+        certify_by_class(confidence, correct, predicted=predicted[:3], pools=pools, **FIVE)
+    with pytest.raises(ValueError, match="predicted: got class 1, expected one of the 1 classes with a pool"):
+        certify_by_class(confidence, correct, predicted=predicted, pools={0: pools[0]}, **FIVE)
+    with pytest.raises(ValueError, match="alpha: got 0"):
+        certify_by_class(confidence, correct, predicted=predicted, pools=pools, **{**FIVE, "alpha": 0})
