@@ -9,17 +9,28 @@ from raylabel.acceptance.calibrate import MonotoneCalibration
 from raylabel.acceptance.certificate import Certificate, Withheld
 from raylabel.acceptance.certify import certify
 from raylabel.acceptance.confidence import fit_temperature, softmax
+from raylabel.acceptance.consensus import Consensus, dawid_skene, majority
 from raylabel.acceptance.histogram import ConfidenceHistogram
+from raylabel.acceptance.label_model import ABSTAIN, LabelModel, VoteCounts, fit_label_model
+from raylabel.acceptance.votes import Votes
 
 __all__ = [
+    "ABSTAIN",
     "Certificate",
     "ConfidenceHistogram",
+    "Consensus",
+    "LabelModel",
     "MonotoneCalibration",
+    "VoteCounts",
+    "Votes",
     "Withheld",
     "certify",
+    "dawid_skene",
     "draw",
+    "fit_label_model",
     "fit_temperature",
     "hypergeometric_upper",
+    "majority",
     "num_needed",
     "power",
     "smallest_audit",
