@@ -157,7 +157,7 @@ def fit_label_model(
 
 
 def _responded(votes: IntArray, weights: Floats) -> Floats:
-    """(F, K, K + 1) how often each function gave each vote to items of each class, by (n, K) weights of their classes."""
+    """(F, K, K + 1) how often each function gave each vote to items of each class, by their (n, K) weights."""
     classes = weights.shape[1]
     found = np.empty((votes.shape[1], classes, classes + 1))
     for function in range(votes.shape[1]):
