@@ -5,7 +5,10 @@ Knows pairs of label indices; knows nothing of who is right.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,11 @@ class Agreement:
     share: float
     kappa: float
     class_kappa: NDArray[np.float64]
+
+    def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
+        """The figures by the classes' names; None where there is no kappa."""
+        each = dict(zip(classes, map(_or_none, self.class_kappa.tolist()), strict=True))
+        return {"num": int(self.counts.sum()), "share": self.share, "kappa": _or_none(self.kappa), "by_class": each}
 
 
 def agreement(one: NDArray[np.integer], other: NDArray[np.integer], *, num_classes: int) -> Agreement:
@@ -57,3 +65,7 @@ def _kappa(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
     if len(np.union1d(one, other)) == 1:
         return float("nan")
     return float(cohen_kappa_score(one, other))
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

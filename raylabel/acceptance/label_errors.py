@@ -132,7 +132,8 @@ def _neighbours_say(embeddings: NDArray[np.floating], label_index: IntArray, cla
     cells = np.arange(num)[:, np.newaxis] * classes + label_index[found]
     said = np.bincount(cells.ravel(), weights=weights.ravel(), minlength=num * classes).reshape(num, classes)
     said += PRIOR_SHARE * weights.mean(axis=1, keepdims=True)
-    return said / said.sum(axis=1, keepdims=True)
+    shares: Floats = said / said.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _check(probabilities: Floats, label_index: IntArray) -> None:

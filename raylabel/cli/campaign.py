@@ -21,7 +21,7 @@ def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJs
 
     Example: raylabel run campaign.toml --set budget.rounds=3
     """
-    from raylabel.reporting import report
+    from raylabel.reporting import people, report
 
     settings = load(config, overrides=sets or [])
     with working():
@@ -33,6 +33,7 @@ def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJs
         console = Console(highlight=False)
         report.print_rounds(console, found["rounds"])
         report.print_classes(console, found["quality"])
+        people.print_people(console, found["people"])
         place = found["labels"]["folder"].rsplit("/", 1)[-1]
         typer.echo(f"{report.summary(found)}\nEverything lies in {settings.workspace}, the result in {place}/.")
     _check_quarantine(settings, found["pool"])

@@ -38,9 +38,15 @@ def round_facts(number: int, model: Record, verdict: Record, *, num_answers: int
 
 
 def write_report(
-    campaign: Campaign, rounds: list[dict[str, Any]], labels: Record, *, pool: dict[str, Any], stopped: str
+    campaign: Campaign,
+    rounds: list[dict[str, Any]],
+    labels: Record,
+    *,
+    pool: dict[str, Any],
+    people: dict[str, Any],
+    stopped: str,
 ) -> dict[str, Any]:
-    """Write `report.json`: the pool, every round, why it stopped, and what the labels are."""
+    """Write `report.json`: the pool, every round, why it stopped, its people, and what the labels are."""
     last, uncovered = rounds[-1], labels.facts["num_uncovered"]
     num_readable = sum(labels.facts[f"num_{source}"] for source in ("human", "auto", "undecided"))
     report = {
@@ -56,6 +62,7 @@ def write_report(
         },
         "stopped": stopped,
         "quality": last["audit_sample"],
+        "people": people,
         "rounds": rounds,
     }
     campaign.store.write("report.json", json.dumps(report, indent=1).encode())

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raylabel import runtime
+from raylabel import runtime, schema
+from raylabel.acceptance import Agreement, agreement, find_label_errors, softmax
 from raylabel.campaign import Campaign, EncoderRef, Pieces, folder, training_answers
 from raylabel.errors import RaylabelError
 from raylabel.progress import say
-from raylabel.workspace import Record
+from raylabel.workspace import Record, write_part
 
 
 class HeadTrainer:
@@ -48,8 +49,10 @@ def train(
         answered: rows of schema.RESOLVED up to this round; audit answers in it are left alone.
 
     Returns:
-        Its record: facts head (file name), accuracy (cross-fitted; None where all answers name one class: such a head
-        says that class of everything), num_answers, num_seen_classes, unseen (classes without an answer).
+        Its record: part "doubts" (answers that are likely wrong, schema.DOUBTS); facts head (file name), accuracy
+        (cross-fitted; None where all answers name one class: such a head says that class of everything), agreement
+        (of people with the held-out head; None likewise), num_answers, num_seen_classes, unseen (classes without an
+        answer).
 
     Raises:
         RaylabelError: no answer names a class.
@@ -78,7 +81,7 @@ class HeadActor:
 
     def fit(self, number: int, ref: EncoderRef, pieces: Pieces, answered: pa.Table) -> Record:
         """Fit a head on answered training items and write it."""
-        from raylabel.models.heads import fit_head
+        from raylabel.models.heads import UNSEEN, fit_head
 
         campaign = self._campaign
         self._read(ref, pieces, answered.column("row").to_numpy())
@@ -94,6 +97,9 @@ class HeadActor:
         seed = campaign.seed("folds", number)
         unseen = ~np.isin(usable.column("row").to_numpy(), ref.seen)
         head, cross = fit_head(embeddings, label_index, num_classes=num_classes, seed=seed, fair=unseen)
+        # Of an answer whose class its fold had not seen, the head can say nothing.
+        known = cross.logits[np.arange(len(label_index)), label_index] > UNSEEN
+        doubts, agreed = _compare(usable, embeddings, softmax(cross.logits, head.temperature), fair=unseen & known)
         data = head.to_bytes()
         digest = hashlib.sha256(data).hexdigest()[:16]
         name = f"{folder(number)}/head-{digest}.safetensors"
@@ -107,12 +113,14 @@ class HeadActor:
                 "accuracy": cross.accuracy,
                 "penalty": cross.penalty,
                 "temperature": head.temperature,
+                "agreement": agreed.to_dict(campaign.config.classes) if agreed else None,
                 "num_answers": len(label_index),
                 "num_judged": int(unseen.sum()),
                 "answers_by_class": counts.tolist(),
                 "num_seen_classes": int((counts > 0).sum()),
                 "unseen": [campaign.config.classes[i] for i in np.flatnonzero(counts == 0)],
-            }
+            },
+            parts={"doubts": [write_part(campaign.store, f"{folder(number)}/doubts", doubts)]},
         )
 
     def _read(self, ref: EncoderRef, pieces: Pieces, rows: np.ndarray[Any, Any]) -> None:
@@ -124,3 +132,36 @@ class HeadActor:
         table = gather_rows(self._campaign.store, pieces.holding(wanted))
         if table is not None:
             self._embeddings.update(zip(table.column("row").to_pylist(), embeddings_of(table), strict=True))
+
+
+def _compare(
+    answered: pa.Table,
+    embeddings: np.ndarray[Any, Any],
+    probabilities: np.ndarray[Any, np.dtype[np.float64]],
+    *,
+    fair: np.ndarray[Any, np.dtype[np.bool_]],
+) -> tuple[pa.Table, Agreement | None]:
+    """Training answers that are likely wrong, and how far people agree with the head that was held out from them.
+
+    Args:
+        answered: rows of schema.RESOLVED.
+        embeddings: (L, D) of them.
+        probabilities: (L, K) cross-fitted.
+        fair: (L,) which answers may be compared.
+    """
+    label_index, judged = answered.column("label_index").to_numpy(), np.flatnonzero(fair)
+    if len(judged) == 0 or len(np.unique(label_index)) == 1:
+        return schema.DOUBTS.empty_table(), None
+    said = label_index[judged]
+    errors = find_label_errors(probabilities[judged], said, embeddings=embeddings[judged])
+    ranked = errors.ranked()
+    columns = {
+        "row": answered.column("row").take(pa.array(judged[ranked])),
+        "id": answered.column("id").take(pa.array(judged[ranked])),
+        "label_index": said[ranked],
+        "suggested_index": errors.suggested[ranked],
+        "score": errors.score[ranked].astype(np.float32),
+    }
+    machine = probabilities[judged].argmax(axis=1)
+    agreed = agreement(said, machine, num_classes=probabilities.shape[1])
+    return pa.table(columns, schema=schema.DOUBTS), agreed

@@ -54,7 +54,7 @@ def test_a_whole_campaign(campaign: tuple[Path, dict[str, str]], tmp_path: Path)
     exported = invoke("export", toml, sheet)
     assert exported.stdout.endswith(f"then: raylabel import {toml} {sheet}\n")
     header = sheet.read_text().splitlines()[0]
-    assert header == "id,image,label,kind,annotator,comment"
+    assert header == "id,image,label,kind,annotator,comment,round"
     with sheet.open(newline="") as file:
         picture = next(csv.DictReader(file))["image"]
     assert Image.open(picture).size == (16, 16)
@@ -103,7 +103,7 @@ def test_single_stages(campaign: tuple[Path, dict[str, str]], tmp_path: Path) ->
     assert invoke("train", toml).returncode == 10
     assert invoke("export", toml, sheet).returncode == 0
     rows = [json.loads(line) for line in sheet.read_text().splitlines()]
-    assert set(rows[0]) == {"id", "image", "label", "kind", "annotator", "comment"}
+    assert set(rows[0]) == {"id", "image", "label", "kind", "annotator", "comment", "round"}
     sheet.write_text("".join(json.dumps({**row, "label": truth[row["id"]]}) + "\n" for row in rows))
     assert invoke("import", toml, sheet).returncode == 0
     assert invoke("train", toml).returncode == 0
