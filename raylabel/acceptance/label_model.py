@@ -6,11 +6,13 @@ certificate may count it as an answer.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 ABSTAIN = -1
 """The vote of a function that has nothing to say of an item."""
@@ -19,7 +21,11 @@ ASSUMED_VOTES, ASSUMED_ODDS = 10.0, 3.0
 """A function is assumed to name a class so many times as readily for items of that class as for others; the assumption
 weighs as much as so many items of each class."""
 
-MOST_STEPS, TOLERANCE = 200, 1e-5
+STEPS = (1, 2, 4, 8, 200)
+"""How many steps of expectation maximization answers of people choose from; without answers it is the second."""
+STRENGTHS = (0.02, 3.0)
+"""Between which the power lies that the probabilities are taken to."""
+TOLERANCE = 1e-5
 
 IntArray = NDArray[np.integer]
 Floats = NDArray[np.float64]
@@ -80,12 +86,14 @@ class LabelModel:
         accuracy: (F,) float64: the share of each function's votes that are expected to be right; NaN for one that
             never votes.
         coverage: (F,) float64: the share of items that each function votes for.
+        strength: the power to which probabilities are taken: below 1 where functions err alike.
     """
 
     response: Floats
     balance: Floats
     accuracy: Floats
     coverage: Floats
+    strength: float
 
     def probabilities(self, votes: IntArray) -> Floats:
         """Label items.
@@ -104,22 +112,24 @@ class LabelModel:
         if votes.ndim != 2 or votes.shape[1] != num:
             raise ValueError(f"votes: got shape {votes.shape}, expected (n, {num}), a column for each function")
         _check_classes(votes, classes)
-        return _posterior(votes, self.response, self.balance)
+        return _posterior(votes, self.response, self.balance, self.strength)
 
 
 def fit_label_model(
     counts: VoteCounts, *, num_classes: int, known: tuple[IntArray, IntArray] | None = None
 ) -> LabelModel:
-    """Learn how each function votes for items of each class, from how functions agree with each other and with people.
+    """Learn how each function votes for items of each class, from how functions agree with each other.
 
-    Abstaining is a vote like any other: a function that only ever says "cat" is known by where it stays silent.
-    Functions are taken to err apart from each other: of two that are the same, leave one out.
+    Abstaining is a vote like any other: a function that only ever says "cat" is known by where it stays silent. The
+    majority of the functions is where expectation maximization starts. Where functions err apart from each other it
+    should go on to its end, where they err alike it leads away from the truth: people's answers choose how far it goes,
+    and how sure the model may be.
 
     Args:
         counts: of the pool's votes.
         num_classes: K, at least 2.
-        known: (m, F) votes for items that people have labeled, and their (m,) label indices: training answers. They
-            judge the functions on these items, beside the pool.
+        known: (m, F) votes for items that people have labeled, and their (m,) label indices: training answers, never
+            those of the audit. Without them two steps are gone, and the functions' word is taken as it is.
 
     Returns:
         The model.
@@ -128,32 +138,62 @@ def fit_label_model(
         ValueError: no vote at all, a vote or a known label that is no class, or shapes that do not fit.
 
     Cost: up to 200 steps of O(P * F * K) for P combinations of votes.
-    Source: the data programming of Ratner et al. 2016, with Dawid and Skene's 1979 response matrices over functions.
+    Source: the data programming of Ratner et al. 2016, with Dawid and Skene's 1979 response matrices over functions;
+        the strength is the temperature of Guo et al. 2017.
     """
-    patterns, weight = counts.patterns, counts.counts.astype(np.float64)
-    num_functions = patterns.shape[1]
     if num_classes < 2:
         raise ValueError(f"num_classes: got {num_classes}, expected at least 2")
+    patterns, weight = counts.patterns, counts.counts.astype(np.float64)
     _check_classes(patterns, num_classes)
-    named = np.stack([(patterns == label).sum(axis=1) for label in range(num_classes)], axis=1).astype(np.float64)
-    if not named.any():
+    if not (patterns != ABSTAIN).any():
         raise ValueError("counts: got no vote, every function abstains everywhere; expected one at least")
-    anchors = _anchors(known, num_functions, num_classes)
+    if known is None or len(known[1]) == 0:
+        response, balance = _learned(patterns, weight, num_classes)[STEPS[1]]
+        return _model(patterns, weight, response, balance, 1.0)
+    _check_known(known, patterns.shape[1], num_classes)
+    tried = _learned(patterns, weight, num_classes).values()
+    judged = [(*_strength(known, response, balance), response, balance) for response, balance in tried]
+    _, strength, response, balance = min(judged, key=lambda found: found[0])
+    return _model(patterns, weight, response, balance, strength)
+
+
+def _learned(patterns: IntArray, weight: Floats, num_classes: int) -> dict[int, tuple[Floats, Floats]]:
+    """Responses and balance after so many steps from the majority of the functions."""
+    named = np.stack([(patterns == label).sum(axis=1) for label in range(num_classes)], axis=1)
     believed = (named + 1 / num_classes) / (named.sum(axis=1, keepdims=True) + 1)
-    for _ in range(MOST_STEPS):
-        balance = weight @ believed + 1
-        balance /= balance.sum()
-        response = _responses(_responded(patterns, weight[:, np.newaxis] * believed) + anchors)
-        before, believed = believed, _posterior(patterns, response, balance)
-        if np.abs(believed - before).max() < TOLERANCE:
-            break
-    voted = patterns != ABSTAIN
-    rows = np.arange(len(patterns))[:, np.newaxis]
-    right = (weight[:, np.newaxis] * np.where(voted, believed[rows, patterns], 0.0)).sum(axis=0)
+    found, settled = {}, False
+    for step in range(1, STEPS[-1] + 1):
+        if not settled:
+            balance = weight @ believed + 1
+            balance /= balance.sum()
+            response = _responses(_responded(patterns, weight[:, np.newaxis] * believed))
+            before, believed = believed, _posterior(patterns, response, balance, 1.0)
+            settled = bool(np.abs(believed - before).max() < TOLERANCE)
+        if step in STEPS:
+            found[step] = response, balance
+    return found
+
+
+def _strength(known: tuple[IntArray, IntArray], response: Floats, balance: Floats) -> tuple[float, float]:
+    """The log loss of people's answers, and the strength at which it is least."""
+    votes, label_index = known
+
+    def loss(log_strength: float) -> float:
+        said = _posterior(votes, response, balance, math.exp(log_strength))
+        return float(-np.log(np.maximum(said[np.arange(len(votes)), label_index], 1e-12)).mean())
+
+    low, high = (math.log(each) for each in STRENGTHS)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-3})
+    return float(found.fun), math.exp(found.x)
+
+
+def _model(patterns: IntArray, weight: Floats, response: Floats, balance: Floats, strength: float) -> LabelModel:
+    believed, voted = _posterior(patterns, response, balance, strength), patterns != ABSTAIN
+    own = np.where(voted, believed[np.arange(len(patterns))[:, np.newaxis], patterns], 0.0)
     num_votes = weight @ voted
-    accuracy = np.full(num_functions, np.nan)
-    np.divide(right, num_votes, out=accuracy, where=num_votes > 0)
-    return LabelModel(response, balance, accuracy, num_votes / weight.sum())
+    accuracy = np.full(patterns.shape[1], np.nan)
+    np.divide(weight @ own, num_votes, out=accuracy, where=num_votes > 0)
+    return LabelModel(response, balance, accuracy, num_votes / weight.sum(), strength)
 
 
 def _responded(votes: IntArray, weights: Floats) -> Floats:
@@ -181,27 +221,24 @@ def _responses(counts: Floats) -> Floats:
     return rates
 
 
-def _posterior(votes: IntArray, response: Floats, balance: Floats) -> Floats:
-    logs = np.tile(np.log(balance), (len(votes), 1))
+def _posterior(votes: IntArray, response: Floats, balance: Floats, strength: float) -> Floats:
+    logs = np.zeros((len(votes), len(balance)))
     for function, said in enumerate(np.log(response)):
         logs += said[:, votes[:, function] % said.shape[1]].T
+    logs = strength * (logs + np.log(balance))
     found = np.exp(logs - logs.max(axis=1, keepdims=True, initial=-np.inf))
     normalized: Floats = found / found.sum(axis=1, keepdims=True)
     return normalized
 
 
-def _anchors(known: tuple[IntArray, IntArray] | None, num_functions: int, num_classes: int) -> Floats:
-    """What each function said of items that people have labeled, as `_responded` counts it."""
-    if known is None:
-        return np.zeros((num_functions, num_classes, num_classes + 1))
+def _check_known(known: tuple[IntArray, IntArray], num_functions: int, num_classes: int) -> None:
     votes, label_index = known
     if votes.ndim != 2 or votes.shape[1] != num_functions or label_index.shape != (len(votes),):
         got = f"{votes.shape} and {label_index.shape}"
         raise ValueError(f"known: got shapes {got}, expected (m, {num_functions}) and (m,)")
     _check_classes(votes, num_classes)
-    if len(label_index) and (label_index.min() < 0 or label_index.max() >= num_classes):
+    if label_index.min() < 0 or label_index.max() >= num_classes:
         raise ValueError(f"known: got a label outside 0..{num_classes - 1}, expected one of the classes")
-    return _responded(votes, np.eye(num_classes)[label_index])
 
 
 def _check_classes(votes: IntArray, num_classes: int) -> None:
