@@ -140,3 +140,38 @@ def test_second_driver(campaign: tuple[Path, dict[str, str]], tmp_path: Path) ->
         done = invoke("run", toml)
     assert done.returncode == 5
     assert "another driver holds it" in done.stderr
+
+
+def test_doubted_answers_are_asked_again(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    """Every tenth answer is wrong at first; of those the model doubts some, and a second look puts them right."""
+    toml, truth = campaign
+    sheet, sets = tmp_path / "questions.csv", ("--set", "budget.second_looks=8")
+    assert invoke("run", toml, *sets).returncode == 10
+    assert invoke("export", toml, sheet, *sets).returncode == 0
+    with sheet.open(newline="") as file:
+        asked = [row["id"] for row in csv.DictReader(file)]
+    wrong = {name: DIGITS[(DIGITS.index(truth[name]) + 1) % 10] for name in asked[::10]}
+    fill_in(sheet, truth | wrong)
+    assert invoke("import", toml, sheet, *sets).returncode == 0
+    assert invoke("run", toml, *sets).returncode == 10
+    again = tmp_path / "again.csv"
+    assert invoke("export", toml, again, *sets).returncode == 0
+    with again.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    twice = {row["id"] for row in rows} & set(asked)
+    assert 1 <= len(twice) <= 8
+    assert len(rows) == 60 + len(twice)
+    assert len(twice & set(wrong)) >= len(twice) / 2
+    assert {row["round"] for row in rows} == {"1"}
+    fill_in(again, truth)
+    assert invoke("import", toml, again, *sets).returncode == 0
+    done = invoke("run", toml, "--json", *sets)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["people"]["num_second_looks"] == len(twice)
+    assert report["people"]["annotators"]["training"]["anna"]["num_answers"] == 120
+    assert report["labels"]["num_human"] == 320
+    parts = sorted((tmp_path / "workspace" / "labels").glob("*.parquet"))
+    labels = {row["id"]: row["label"] for part in parts for row in pq.read_table(part).to_pylist()}
+    assert all(labels[name] == truth[name] for name in twice)
+    assert sum(labels[name] == wrong[name] for name in wrong) == len(wrong) - len(twice & set(wrong))
