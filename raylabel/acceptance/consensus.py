@@ -65,7 +65,7 @@ def dawid_skene(votes: Votes) -> Consensus:
     Returns:
         The consensus; an item without answers has the classes' frequencies as its probabilities.
 
-    Cost: up to 200 steps of O(v * K + A * K^2): 10 s for 150,000 answers of 750 annotators in 10 classes.
+    Cost: up to 200 steps of O(v * K + A * K^2): half a minute for 150,000 answers of 750 annotators in 10 classes.
     Source: see `annotators.learn`. With confusion matrices of their own alone (Dawid and Skene 1979), annotators of few
         answers make the consensus worse than the majority: benchmarks/people.py.
     """
