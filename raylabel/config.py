@@ -67,6 +67,8 @@ class Budget(_Section):
     """Answers that the model learns from, spread evenly over the rounds."""
     audit_answers: Count = 400
     """Answers for the audit sample, all asked for in round 0; 0 means no certificate and no machine labels."""
+    second_looks: Count = 0
+    """Training answers that the model doubts and asks people again, at most, spread over the rounds after the first."""
     rounds: Positive = 5
     """At most this many rounds."""
     end_when_unpaid: bool = False
@@ -95,6 +97,8 @@ class Labeling(_Section):
     """Until the answers are there: "exit" with code 10 and run again later, or "poll"."""
     poll_s: Annotated[float, Field(gt=0)] = 30.0
     """Seconds between two looks for answers."""
+    consensus: Literal["majority", "dawid_skene"] = "majority"
+    """Several answers of an item: the most named label, or each weighed by how often its annotator errs."""
 
 
 class Training(_Section):
@@ -184,6 +188,10 @@ class Config(_Section):
                 f"budget.train_answers: {self.budget.train_answers} for {self.budget.rounds} rounds; "
                 "give at least one answer a round, or fewer rounds"
             )
+        if self.budget.second_looks and self.budget.rounds == 1:
+            raise ValueError(
+                "budget.second_looks: one round leaves none to look again in; give it two, or no second look"
+            )
         if self.acceptance.looks == "last" and self.acceptance.target_coverage < 1:
             raise ValueError(
                 'acceptance.target_coverage: with looks = "last" the loop cannot know that its target is met; '
@@ -210,5 +218,14 @@ class Config(_Section):
 
     def round_sizes(self) -> list[int]:
         """Training answers asked for in each round: as even as can be, the first rounds take what is over."""
-        each, over = divmod(self.budget.train_answers, self.budget.rounds)
-        return [each + (number < over) for number in range(self.budget.rounds)]
+        return _spread(self.budget.train_answers, self.budget.rounds)
+
+    def second_look_sizes(self) -> list[int]:
+        """Training answers asked for again in each round, at most; none in the first."""
+        later = self.budget.rounds - 1
+        return [0, *(_spread(self.budget.second_looks, later) if later else ())]
+
+
+def _spread(count: int, rounds: int) -> list[int]:
+    each, over = divmod(count, rounds)
+    return [each + (number < over) for number in range(rounds)]

@@ -10,7 +10,7 @@ from raylabel.campaign import Campaign, folder, newest_plan
 from raylabel.errors import RaylabelError
 from raylabel.pool import Plan, grow_plan, plan_pool, quarantine_unreadable
 from raylabel.progress import counted, say
-from raylabel.reporting import accept, forecast, report, result
+from raylabel.reporting import accept, forecast, people, report, result
 from raylabel.workspace import Lease, Record
 
 ROUNDS_OF_A_TREND = 3
@@ -85,7 +85,8 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
     labels = result.write_labels(campaign, last, answered)
     lost = plan.num_rows - pieces.num_rows
     pool = {"num_rows": plan.num_rows, "num_quarantined": lost, "num_unreadable_files": len(plan.unreadable)}
-    return report.write_report(campaign, rounds, labels, pool=pool, stopped=stopped)
+    told = people.people_facts(campaign, rounds[-1])
+    return report.write_report(campaign, rounds, labels, pool=pool, people=told, stopped=stopped)
 
 
 def plan_once(campaign: Campaign) -> Plan:

@@ -7,7 +7,7 @@ from typing import Any
 
 from raylabel.campaign import Campaign, find_labels, newest_plan
 from raylabel.errors import RaylabelError
-from raylabel.labeling.answers import collect, consensus
+from raylabel.labeling.answers import collect, standing
 from raylabel.labeling.files import newest_shortlist
 from raylabel.progress import counted
 from raylabel.reporting.report import rounds_so_far
@@ -41,7 +41,7 @@ def _questions(campaign: Campaign) -> dict[str, int] | None:
         number, items = newest_shortlist(campaign)
     except RaylabelError:
         return None
-    answered = consensus(collect(campaign, number), campaign.config.classes)
+    answered = standing(collect(campaign, number))
     missing = sum(item["id"] not in answered for item in items)
     return {"round": number, "asked": len(items), "missing": missing}
 

@@ -21,7 +21,7 @@ def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJs
 
     Example: raylabel run campaign.toml --set budget.rounds=3
     """
-    from raylabel.reporting import report
+    from raylabel.reporting import people, report
 
     settings = load(config, overrides=sets or [])
     with working():
@@ -35,6 +35,7 @@ def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJs
         report.print_classes(console, found["quality"])
         for line in report.forecast_and_outcome(found):
             typer.echo(line)
+        people.print_people(console, found["people"])
         place = found["labels"]["folder"].rsplit("/", 1)[-1]
         typer.echo(f"{report.summary(found)}\nEverything lies in {settings.workspace}, the result in {place}/.")
     _check_quarantine(settings, found["pool"])

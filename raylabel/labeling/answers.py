@@ -1,12 +1,12 @@
-"""Answers: appended, never changed; joined into one label per item when a round has all of them.
+"""Answers: appended, never changed; and what became of them, once a round had all of them.
 
-Knows tables in the workspace; knows nothing of who answers or how.
+Knows tables in the workspace; knows nothing of who answers or how, or of how answers are joined.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,9 @@ from raylabel.errors import AnswersError, UnknownName
 from raylabel.workspace import Record, read_parts, write_part
 
 Kind = Literal["label", "skip", "cannot_tell", "retract"]
+
+SECOND_LOOK = "second_look"
+"""The purpose, and in a shortlist the strategy, of asking again about an answer that the model doubts."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Answer:
 
     def key(self, previous: str = "") -> str:
         """The answer's own id, or one made of what it says and of the annotator's answer that it follows."""
-        said = (self.id, self.kind, self.label or "", self.annotator, self.source, previous)
+        said = (self.id, self.kind, self.label or "", self.annotator, self.source, str(self.round), previous)
         return self.answer_id or hashlib.sha256("\x1f".join(said).encode()).hexdigest()[:24]
 
 
@@ -76,7 +79,7 @@ def append(campaign: Campaign, answers: Sequence[Answer]) -> int:
 def _fresh(stored: pa.Table, answers: Iterable[Answer]) -> dict[str, Answer]:
     """The answers that say something new, by key."""
     known = set(stored.column("answer_id").to_pylist())
-    latest = _latest(stored)
+    latest = latest_of(stored)
     own = {answer.answer_id: answer for answer in answers if answer.answer_id}
     last = {(answer.id, answer.annotator): answer for answer in answers if not answer.answer_id}
     fresh = {key: answer for key, answer in own.items() if key not in known}
@@ -90,7 +93,7 @@ def _fresh(stored: pa.Table, answers: Iterable[Answer]) -> dict[str, Answer]:
     return fresh
 
 
-def _latest(answers: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
+def latest_of(answers: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
     """Each annotator's latest answer for each item."""
     rows: Iterable[dict[str, Any]] = answers.to_pylist()
     ordered = sorted(rows, key=lambda row: (row["answered_at"], row["answer_id"]))
@@ -116,31 +119,16 @@ def collect(campaign: Campaign, number: int, names: Sequence[str] | None = None)
     return table.take(pa.array(list(first.values()), pa.int64()))
 
 
-def consensus(answers: pa.Table, classes: Sequence[str]) -> dict[str, int]:
-    """One label index for each item that has an answer.
-
-    An annotator's latest answer counts, a retracted one does not. The label named by most annotators wins; a tie,
-    or nothing but skips and "cannot tell", is -1: nobody could tell.
-
-    Raises:
-        AnswersError: a label that is no class.
-    """
-    index = {name: position for position, name in enumerate(classes)}
-    votes: dict[str, Counter[int]] = {}
-    for (name, _), row in _latest(answers).items():
-        if row["kind"] == "retract":
-            continue
-        counted = votes.setdefault(name, Counter())
-        if row["kind"] == "label":
-            counted[index_of(row["label"], index, where=f"the answer for {name}")] += 1
-    return {name: _winner(counted) for name, counted in votes.items()}
+def standing(answers: pa.Table) -> set[str]:
+    """The items that have an answer which was not retracted."""
+    return {name for (name, _), row in latest_of(answers).items() if row["kind"] != "retract"}
 
 
-def _winner(votes: Counter[int]) -> int:
-    ranked = votes.most_common(2)
-    if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]):
-        return -1
-    return ranked[0][0]
+def purpose_of(item: Mapping[str, Any], audited: set[int]) -> str:
+    """What a question of a shortlist is asked for, by its row and strategy."""
+    if item["row"] in audited:
+        return "audit"
+    return SECOND_LOOK if item["strategy"] == SECOND_LOOK else "train"
 
 
 def index_of(label: str, index: Mapping[str, int], *, where: str) -> int:
@@ -155,7 +143,10 @@ def index_of(label: str, index: Mapping[str, int], *, where: str) -> int:
 
 
 def resolved_before(campaign: Campaign, number: int) -> pa.Table:
-    """Every item resolved in the rounds before `number`: columns of schema.RESOLVED."""
+    """Every item resolved in the rounds before `number`, as it was last resolved: columns of schema.RESOLVED."""
     records = [campaign.records.find(f"{folder(earlier)}/answered") for earlier in range(number)]
     parts = [part for record in records if record for part in record.parts["resolved"]]
-    return read_parts(campaign.store, parts, schema=schema.RESOLVED).combine_chunks()
+    table = read_parts(campaign.store, parts, schema=schema.RESOLVED).combine_chunks()
+    # An item that people looked at again is resolved again, and stays where it was.
+    last = {row: position for position, row in enumerate(table.column("row").to_pylist())}
+    return table.take(pa.array(list(last.values()), pa.int64()))

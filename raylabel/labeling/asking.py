@@ -11,7 +11,8 @@ import pyarrow as pa
 from raylabel import schema
 from raylabel.campaign import Campaign, Rows, folder
 from raylabel.errors import WaitingForPeople
-from raylabel.labeling.answers import collect, consensus, taken
+from raylabel.labeling.answers import collect, purpose_of, standing, taken
+from raylabel.labeling.joining import join_round
 from raylabel.labeling.oracle import answer_from_pool
 from raylabel.pool import Plan
 from raylabel.progress import say
@@ -22,7 +23,8 @@ def ask(campaign: Campaign, plan: Plan, number: int, shortlist: Record, audit: R
     """Get the answers of a round; once. Later answers to the same shortlist change nothing.
 
     Returns:
-        The record of the answers after consensus: part "resolved".
+        The record of the answers after consensus: part "resolved", facts num_answered and annotators, as `join_round`
+        gives them.
 
     Raises:
         WaitingForPeople: answers are missing and the config says not to wait for them here.
@@ -35,57 +37,62 @@ def _ask(campaign: Campaign, plan: Plan, number: int, shortlist: Record, audit: 
     items = read_parts(campaign.store, shortlist.parts["shortlist"], schema=schema.SHORTLIST).to_pylist()
     if campaign.config.labeling.labeler == "oracle":
         answer_from_pool(campaign, plan, number, items, audit)
-    names, resolved = _await(campaign, number, items, audit)
+    names = _await(campaign, number, items)
+    resolved, annotators = resolve(campaign, number, items, audit, names=names)
     part = write_part(campaign.store, f"{folder(number)}/answered", resolved)
-    # Later answers join the round's folder: only these made the consensus.
-    return Record(facts={"num_answered": len(items), "answers": names}, parts={"resolved": [part]})
+    # Later answers join the round's folder: only these count.
+    facts = {"num_answered": len(items), "answers": names, "annotators": annotators}
+    return Record(facts=facts, parts={"resolved": [part]})
 
 
 def resolve(
     campaign: Campaign, number: int, items: Sequence[dict[str, Any]], audit: Rows, *, names: Sequence[str]
-) -> pa.Table:
+) -> tuple[pa.Table, dict[str, dict[str, dict[str, Any]]]]:
     """Join answers into one row for each item of a shortlist that has any.
 
     Args:
-        campaign: whose classes.
-        number: the round.
+        campaign: whose classes and consensus.
+        number: the round; those before it are answered.
         items: of its shortlist.
         audit: rows of the audit sample, for the purpose.
         names: the records of the answers that count.
 
     Returns:
-        Columns of schema.RESOLVED, in shortlist order.
+        Columns of schema.RESOLVED, in shortlist order; and the annotators, as `join_round` gives them.
 
     Raises:
         AnswersError: a label that is no class.
     """
-    found = consensus(collect(campaign, number, names), campaign.config.classes)
-    answered, audited = [item for item in items if item["id"] in found], set(audit.tolist())
+    said = collect(campaign, number, names)
+    there, audited = standing(said), set(audit.tolist())
+    answered = [item for item in items if item["id"] in there]
+    purposes = {item["id"]: purpose_of(item, audited) for item in answered}
+    labels, annotators = join_round(campaign, number, said, purposes)
     columns = {
         "row": [item["row"] for item in answered],
         "id": [item["id"] for item in answered],
-        "purpose": ["audit" if item["row"] in audited else "train" for item in answered],
-        "label_index": [found[item["id"]] for item in answered],
+        "purpose": ["audit" if purposes[item["id"]] == "audit" else "train" for item in answered],
+        "label_index": [labels[item["id"]] for item in answered],
         "round": [number] * len(answered),
     }
-    return pa.table(columns, schema=schema.RESOLVED)
+    return pa.table(columns, schema=schema.RESOLVED), annotators
 
 
-def _await(campaign: Campaign, number: int, items: list[dict[str, Any]], audit: Rows) -> tuple[list[str], pa.Table]:
-    """The records of answers that cover the whole shortlist, and what they come to."""
-    said = -1
+def _await(campaign: Campaign, number: int, items: list[dict[str, Any]]) -> list[str]:
+    """The records of answers that cover the whole shortlist."""
+    told = -1
     while True:
         names = taken(campaign, number)
-        resolved = resolve(campaign, number, items, audit, names=names)
-        missing = len(items) - resolved.num_rows
+        answered = standing(collect(campaign, number, names))
+        missing = sum(item["id"] not in answered for item in items)
         if missing == 0:
-            return names, resolved
+            return names
         if campaign.config.labeling.wait == "exit":
             raise WaitingForPeople(
                 f"round {number} waits for {missing} of {len(items)} answers: write the questions with "
                 "`raylabel export`, bring the answers in with `raylabel import`, then run the same command again"
             )
-        if missing != said:
+        if missing != told:
             say(f"round {number} · ask: {missing} of {len(items)} answers are missing; looking again as they come")
-            said = missing
+            told = missing
         time.sleep(campaign.config.labeling.poll_s)

@@ -19,14 +19,14 @@ from PIL import Image
 from raylabel import schema
 from raylabel.campaign import Campaign, Rows, find_labels, folder
 from raylabel.errors import AnswersError, ConfigError, PoolError, RaylabelError
-from raylabel.labeling.answers import Answer, append, collect, consensus, index_of
+from raylabel.labeling.answers import Answer, append, collect, index_of, purpose_of, standing
 from raylabel.labeling.sheet import read_sheet, said_in, text_of
 from raylabel.pool import Plan, ShardUnreadable, Want
 from raylabel.pool.read import fetch_from
 from raylabel.progress import counted
 from raylabel.workspace import read_parts
 
-COLUMNS = ("id", "image", "label", "kind", "annotator", "comment")
+COLUMNS = ("id", "image", "label", "kind", "annotator", "comment", "round")
 THUMBNAIL_SIDE = 512
 
 
@@ -67,10 +67,11 @@ def export_shortlist(campaign: Campaign, plan: Plan, target: Path) -> tuple[int,
     number, items = newest_shortlist(campaign)
     if target.exists():
         _check_imported(campaign, target, number)
-    answered = consensus(collect(campaign, number), campaign.config.classes)
+    answered = standing(collect(campaign, number))
     items = [item for item in items if item["id"] not in answered]
     images = _images(campaign, plan, number, items, target)
-    rows = [dict.fromkeys(COLUMNS, "") | {"id": i["id"], "image": images[i["row"]]} for i in items]
+    blank = dict.fromkeys(COLUMNS, "") | {"round": str(number)}
+    rows = [blank | {"id": i["id"], "image": images[i["row"]]} for i in items]
     with target.open("w", encoding="utf-8", newline="") as file:
         if target.suffix == ".csv":
             writer = csv.DictWriter(file, COLUMNS)
@@ -135,7 +136,8 @@ def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, 
     """Take the answers of a file, all or none; taking it twice changes nothing.
 
     A row without a label is a question still open. `kind` may say "skip", "cannot_tell" or "retract" instead of a
-    label; `annotator`, `answered_at` (ISO 8601), `seconds`, `comment` and `answer_id` are taken where they are given.
+    label; `annotator`, `answered_at` (ISO 8601), `seconds`, `comment`, `answer_id` and `round` are taken where they are
+    given: of an item that was asked again, rows without a round answer the last one.
 
     Returns:
         How many answers the file holds, how many were new, and how many rows were still open.
@@ -199,20 +201,20 @@ def _check_against(
         )
 
 
-def _asked(campaign: Campaign, audit: Rows) -> dict[str, tuple[int, str]]:
-    """Round and purpose of every item asked so far."""
+def _asked(campaign: Campaign, audit: Rows) -> dict[str, dict[int, str]]:
+    """The rounds that asked about each item, in order, and what for."""
     audited = set(audit.tolist())
-    asked: dict[str, tuple[int, str]] = {}
+    asked: dict[str, dict[int, str]] = {}
     for number in range(newest_shortlist(campaign)[0] + 1):
         record = campaign.records.find(f"{folder(number)}/shortlist")
         if record is not None:
             for item in read_parts(campaign.store, record.parts["shortlist"], schema=schema.SHORTLIST).to_pylist():
-                asked[item["id"]] = (number, "audit" if item["row"] in audited else "train")
+                asked.setdefault(item["id"], {})[number] = purpose_of(item, audited)
     return asked
 
 
 def _answer(
-    row: dict[str, Any], asked: dict[str, tuple[int, str]], index: dict[str, int], *, where: str
+    row: dict[str, Any], asked: dict[str, dict[int, str]], index: dict[str, int], *, where: str
 ) -> Answer | None:
     name, (kind, label) = text_of(row.get("id")), said_in(row)
     if name not in asked:
@@ -225,7 +227,7 @@ def _answer(
         raise AnswersError(f"{where}: unknown kind {kind!r}: expected one of {', '.join(schema.ANSWER_KINDS)}")
     if kind == "label":
         index_of(label, index, where=where)
-    number, purpose = asked[name]
+    number = _round(text_of(row.get("round")).strip(), asked[name], where=where)
     return Answer(
         id=name,
         kind=kind,  # type: ignore[arg-type]  # checked against schema.ANSWER_KINDS above
@@ -233,12 +235,22 @@ def _answer(
         annotator=text_of(row.get("annotator")),
         answered_at=_time(row.get("answered_at"), where=where),
         round=number,
-        purpose=purpose,
+        purpose=asked[name][number],
         source="file",
         seconds=_seconds(text_of(row.get("seconds")), where=where),
         comment=text_of(row.get("comment")) or None,
         answer_id=text_of(row.get("answer_id")),
     )
+
+
+def _round(text: str, asked: dict[int, str], *, where: str) -> int:
+    """The round that a row answers, so that an old sheet is no second look: the last that asked where it names none."""
+    if not text:
+        return max(asked)
+    if not text.isdecimal() or int(text) not in asked:
+        known = " and ".join(str(number) for number in asked)
+        raise AnswersError(f"{where}: round {text!r} has not asked about this item; it was asked in round {known}")
+    return int(text)
 
 
 def _seconds(text: str, *, where: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from raylabel.campaign import Campaign, Rows
 from raylabel.errors import AnswersError, ConfigError
-from raylabel.labeling.answers import Answer, append, index_of
+from raylabel.labeling.answers import Answer, append, index_of, purpose_of
 from raylabel.pool import Plan, Want, fetch
 
 
@@ -30,7 +30,7 @@ def answer_from_pool(campaign: Campaign, plan: Plan, number: int, items: list[di
         raise ConfigError('labeling.labeler = "oracle" reads the pool\'s own labels: set pool.label_column')
     index = {name: position for position, name in enumerate(config.classes)}
     audited, now = set(audit.tolist()), datetime.now(UTC)
-    rows = [item["row"] for item in items]
+    purposes = {item["row"]: purpose_of(item, audited) for item in items}
     answers = [
         Answer(
             id=item.id,
@@ -39,10 +39,12 @@ def answer_from_pool(campaign: Campaign, plan: Plan, number: int, items: list[di
             annotator="oracle",
             answered_at=now,
             round=number,
-            purpose="audit" if item.row in audited else "train",
+            purpose=purposes[item.row],
             source="oracle",
         )
-        for item in fetch(plan, rows, pool=config.pool, store=campaign.store, want=Want(image=False, label=True))
+        for item in fetch(
+            plan, list(purposes), pool=config.pool, store=campaign.store, want=Want(image=False, label=True)
+        )
     ]
     append(campaign, answers)
 

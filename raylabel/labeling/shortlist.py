@@ -16,9 +16,10 @@ from raylabel import runtime, schema
 from raylabel.campaign import Campaign, Pieces, Rows, folder, training_answers
 from raylabel.check import strategy_of
 from raylabel.errors import ConfigError
-from raylabel.labeling.answers import resolved_before
+from raylabel.labeling.answers import SECOND_LOOK, resolved_before
 from raylabel.labeling.auditing import readable_audit
 from raylabel.labeling.narrowing import COLUMNS, Indexed, narrow
+from raylabel.labeling.second_look import second_looks
 from raylabel.models.heads import Head, fit_members
 from raylabel.progress import say
 from raylabel.sampling import Candidates, Labeled, Round, find, first_of_each, near_duplicates, resolve, wanted
@@ -59,7 +60,8 @@ def select(
         model: of the round before; None in round 0, and while all answers name one class: the cold start picks then.
 
     Returns:
-        The record of the shortlist: part "shortlist", facts strategy (what "auto" chose), num_train and num_audit.
+        The record of the shortlist: part "shortlist", facts strategy (what "auto" chose), num_train, num_audit and
+        num_second_looks.
     """
     return campaign.records.once(
         f"{folder(number)}/shortlist",
@@ -97,12 +99,15 @@ def _select(
     picked = runtime.call(work, candidates, answered, size)
     # All of it in round 0; later what a pool has grown by, and what could not be read before.
     due = readable_audit(campaign, pieces, np.setdiff1d(audit, answered.column("row").to_numpy()))
-    if number == 0 or due.num_rows:
-        picked = _mix_in(campaign, number, picked, due)
+    doubted = second_looks(campaign, number)
+    if number == 0 or due.num_rows or doubted.num_rows:
+        picked = _mix_in(campaign, number, picked, due, doubted)
     by = f"{choice.strategy} ({choice.why})" if choice.why else choice.strategy
-    say(f"round {number} · select: {size} of {len(candidates):,} candidates by {by}")
+    again = f", and {doubted.num_rows} that the model doubts again" if doubted.num_rows else ""
+    say(f"round {number} · select: {size} of {len(candidates):,} candidates by {by}{again}")
     part = write_part(campaign.store, f"{folder(number)}/shortlist", picked)
-    facts = {"strategy": choice.strategy, "num_train": size, "num_audit": picked.num_rows - size}
+    facts = {"strategy": choice.strategy, "num_train": size, "num_audit": due.num_rows}
+    facts["num_second_looks"] = doubted.num_rows
     return Record(facts=facts, parts={"shortlist": [part]})
 
 
@@ -235,11 +240,13 @@ def _shortlist(items: pa.Table, strategy: str, scores: NDArray[np.float32], reas
     return pa.table(columns, schema=schema.SHORTLIST)
 
 
-def _mix_in(campaign: Campaign, number: int, picked: pa.Table, audit: pa.Table) -> pa.Table:
-    """Audit items among the others, in a random order: nobody can tell one by its place."""
+def _mix_in(campaign: Campaign, number: int, picked: pa.Table, audit: pa.Table, doubted: pa.Table) -> pa.Table:
+    """Audit items and second looks among the others, in a random order: nobody can tell one by its place."""
     count = audit.num_rows
     drawn = _shortlist(audit, "audit", np.zeros(count, dtype=np.float32), ["drawn at random over the pool"] * count)
-    both = pa.concat_tables([picked, drawn])
-    mixed = both.take(pa.array(campaign.rng("shortlist", number).permutation(both.num_rows)))
+    why = ["the model doubts the answer"] * doubted.num_rows
+    again = _shortlist(doubted, SECOND_LOOK, doubted.column("score").to_numpy(), why)
+    every = pa.concat_tables([picked, drawn, again])
+    mixed = every.take(pa.array(campaign.rng("shortlist", number).permutation(every.num_rows)))
     where = mixed.schema.get_field_index("position")
     return mixed.set_column(where, "position", pa.array(np.arange(mixed.num_rows, dtype=np.int32)))

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raylabel import runtime
-from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, certify
+from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, agreement, certify
 from raylabel.campaign import Campaign, Pieces, folder
 from raylabel.progress import say
 from raylabel.reporting.metrics import Confusion, Quality, Reliability, binomial_interval
@@ -222,6 +222,9 @@ def quality(view: AuditView, classes: tuple[str, ...]) -> dict[str, Any]:
         "accuracy_interval": [1 - high, 1 - low],
         "macro": {"precision": found.macro_precision, "recall": found.macro_recall, "f1": found.macro_f1},
         "micro": {"precision": found.micro_precision, "recall": found.micro_recall, "f1": found.micro_f1},
+        "agreement": agreement(view.answered[told], view.predicted[told], num_classes=len(classes)).to_dict(classes)
+        if told.any()
+        else None,
         "calibration_error": Reliability.of(view.confidence, view.correct).finish(),
         "per_class": per_class,
     }

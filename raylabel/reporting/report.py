@@ -39,16 +39,28 @@ def round_facts(number: int, model: Record, verdict: Record, *, num_answers: int
 
 
 def write_report(
-    campaign: Campaign, rounds: list[dict[str, Any]], labels: Record, *, pool: dict[str, Any], stopped: str
+    campaign: Campaign,
+    rounds: list[dict[str, Any]],
+    labels: Record,
+    *,
+    pool: dict[str, Any],
+    people: dict[str, Any],
+    stopped: str,
 ) -> dict[str, Any]:
-    """Write `report.json`: the pool, every round, why it stopped, and what the labels are."""
-    report = compose(campaign, rounds, labels, pool=pool, stopped=stopped)
+    """Write `report.json`: the pool, every round, why it stopped, its people, and what the labels are."""
+    report = compose(campaign, rounds, labels, pool=pool, people=people, stopped=stopped)
     campaign.store.write(REPORT, json.dumps(report, indent=1).encode())
     return report
 
 
 def compose(
-    campaign: Campaign, rounds: list[dict[str, Any]], labels: Record, *, pool: dict[str, Any], stopped: str
+    campaign: Campaign,
+    rounds: list[dict[str, Any]],
+    labels: Record,
+    *,
+    pool: dict[str, Any],
+    people: dict[str, Any],
+    stopped: str,
 ) -> dict[str, Any]:
     """Put together what `write_report` writes."""
     last, uncovered = rounds[-1], labels.facts["num_uncovered"]
@@ -67,6 +79,7 @@ def compose(
         "stopped": stopped,
         "forecast": beside_outcome(campaign, rounds, labels),
         "quality": last["audit_sample"],
+        "people": people,
         "rounds": rounds,
     }
 

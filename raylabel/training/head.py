@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from raylabel import runtime, schema
+from raylabel.acceptance import Agreement, agreement, find_label_errors, softmax
 from raylabel.campaign import Campaign, EncoderRef, Pieces, folder, training_answers
 from raylabel.errors import RaylabelError
 from raylabel.progress import say
@@ -52,9 +53,10 @@ def train(
 
     Returns:
         Its record: facts head (file name), accuracy (cross-fitted; None where all answers name one class: such a head
-        says that class of everything), num_answers, num_seen_classes, unseen (classes without an answer), confidence
-        (which kind it got, and why not the one asked for: too few answers could be held out). Part held_out: columns of
-        schema.HELD_OUT.
+        says that class of everything), agreement (of people with the held-out head; None likewise), num_answers,
+        num_seen_classes, unseen (classes without an answer), confidence (which kind it got, and why not the one asked
+        for: too few answers could be held out). Parts "held_out": columns of schema.HELD_OUT; "doubts": answers that
+        are likely wrong, schema.DOUBTS.
 
     Raises:
         RaylabelError: no answer names a class.
@@ -105,12 +107,17 @@ class HeadActor:
         asked = campaign.config.acceptance.confidence
         fitted = fit_confidence(asked, head, cross, embeddings=embeddings, label_index=label_index)
         data = head.to_bytes(fitted.confidence.arrays())
+        # Of an answer whose class its fold had not seen, the head can say nothing.
+        doubts, agreed = _compare(usable, embeddings, softmax(cross.logits, head.temperature), fair=cross.judged)
         digest = hashlib.sha256(data).hexdigest()[:16]
         name = f"{folder(number)}/head-{digest}.safetensors"
         campaign.store.write(name, data)
         counts = np.bincount(label_index, minlength=num_classes)
         return Record(
-            parts={"held_out": self._held_out(number, usable, cross, fitted.held_out, fair=unseen)},
+            parts={
+                "held_out": self._held_out(number, usable, cross, fitted.held_out, fair=unseen),
+                "doubts": [write_part(campaign.store, f"{folder(number)}/doubts", doubts)],
+            },
             facts={
                 "head": name,
                 "model": f"{ref.digest}/{digest}",
@@ -119,6 +126,7 @@ class HeadActor:
                 "penalty": cross.penalty,
                 "temperature": head.temperature,
                 "confidence": {"asked": asked, "used": fitted.used, "reason": fitted.reason},
+                "agreement": agreed.to_dict(campaign.config.classes) if agreed else None,
                 "num_answers": len(label_index),
                 "num_judged": int(unseen.sum()),
                 "answers_by_class": counts.tolist(),
@@ -157,3 +165,36 @@ class HeadActor:
         table = gather_rows(self._campaign.store, pieces.holding(wanted))
         if table is not None:
             self._embeddings.update(zip(table.column("row").to_pylist(), embeddings_of(table), strict=True))
+
+
+def _compare(
+    answered: pa.Table,
+    embeddings: np.ndarray[Any, Any],
+    probabilities: np.ndarray[Any, np.dtype[np.float64]],
+    *,
+    fair: np.ndarray[Any, np.dtype[np.bool_]],
+) -> tuple[pa.Table, Agreement | None]:
+    """Training answers that are likely wrong, and how far people agree with the head that was held out from them.
+
+    Args:
+        answered: rows of schema.RESOLVED.
+        embeddings: (L, D) of them.
+        probabilities: (L, K) cross-fitted.
+        fair: (L,) which answers may be compared.
+    """
+    label_index, judged = answered.column("label_index").to_numpy(), np.flatnonzero(fair)
+    if len(judged) == 0 or len(np.unique(label_index)) == 1:
+        return schema.DOUBTS.empty_table(), None
+    said = label_index[judged]
+    errors = find_label_errors(probabilities[judged], said, embeddings=embeddings[judged])
+    ranked = errors.ranked()
+    columns = {
+        "row": answered.column("row").take(pa.array(judged[ranked])),
+        "id": answered.column("id").take(pa.array(judged[ranked])),
+        "label_index": said[ranked],
+        "suggested_index": errors.suggested[ranked],
+        "score": errors.score[ranked].astype(np.float32),
+    }
+    machine = probabilities[judged].argmax(axis=1)
+    agreed = agreement(said, machine, num_classes=probabilities.shape[1])
+    return pa.table(columns, schema=schema.DOUBTS), agreed

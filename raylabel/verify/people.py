@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from raylabel import schema
+from raylabel.acceptance.verify import differences
 from raylabel.campaign import Campaign, Rows, folder, training_answers
 from raylabel.labeling import find_audit, resolved_before
 from raylabel.labeling.asking import resolve
@@ -75,9 +76,10 @@ def check_answers(campaign: Campaign, rounds: list[Committed]) -> tuple[int, lis
         answered = campaign.records.require(f"{place}/answered", missing=gone)
         items = read_parts(campaign.store, shortlist.parts["shortlist"], schema=schema.SHORTLIST).to_pylist()
         kept = read_parts(campaign.store, answered.parts["resolved"], schema=schema.RESOLVED)
-        found = resolve(campaign, done.number, items, audit, names=answered.facts["answers"])
+        found, annotators = resolve(campaign, done.number, items, audit, names=answered.facts["answers"])
         count += kept.num_rows
         wrong += [f"round {done.number}: {line}" for line in _compared(kept, found, key="id", rows="answers")]
+        wrong += [f"round {done.number}: {line}" for line in differences(answered.facts["annotators"], annotators)]
         usable = training_answers(resolved_before(campaign, done.number + 1)).num_rows
         if done.model.facts["num_answers"] > usable:
             wrong.append(

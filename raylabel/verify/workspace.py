@@ -19,6 +19,7 @@ from raylabel.errors import ConfigError, FileChanged, RaylabelError, StorageErro
 from raylabel.loop import find_plan
 from raylabel.pool import Plan
 from raylabel.reporting.committed import Committed, find_round
+from raylabel.reporting.people import people_facts
 from raylabel.reporting.report import REPORT, compose
 from raylabel.verify.files import as_kept, check_files
 from raylabel.verify.people import check_answers, check_asked, check_draws
@@ -140,7 +141,8 @@ def _check_report(campaign: Campaign, rounds: list[Committed], labels: Record) -
     except FileNotFoundError:
         return 0, [f"{campaign.store.uri(REPORT)}: is gone; `raylabel run` writes it again"]
     told = [dict(done.facts.facts) for done in rounds]
-    found = as_kept(compose(campaign, told, labels, pool=kept["pool"], stopped=kept["stopped"]))
+    people = people_facts(campaign, told[-1])
+    found = as_kept(compose(campaign, told, labels, pool=kept["pool"], people=people, stopped=kept["stopped"]))
     for tree in (kept, found):
         del tree["workspace"], tree["labels"]["folder"]
     return 1, differences(kept, found)

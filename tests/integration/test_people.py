@@ -54,7 +54,7 @@ def test_a_whole_campaign(campaign: tuple[Path, dict[str, str]], tmp_path: Path)
     exported = invoke("export", toml, sheet)
     assert exported.stdout.endswith(f"then: raylabel import {toml} {sheet}\n")
     header = sheet.read_text().splitlines()[0]
-    assert header == "id,image,label,kind,annotator,comment"
+    assert header == "id,image,label,kind,annotator,comment,round"
     with sheet.open(newline="") as file:
         picture = next(csv.DictReader(file))["image"]
     assert Image.open(picture).size == (16, 16)
@@ -146,7 +146,7 @@ def test_single_stages(campaign: tuple[Path, dict[str, str]], tmp_path: Path) ->
     assert invoke("train", toml).returncode == 10
     assert invoke("export", toml, sheet).returncode == 0
     rows = [json.loads(line) for line in sheet.read_text().splitlines()]
-    assert set(rows[0]) == {"id", "image", "label", "kind", "annotator", "comment"}
+    assert set(rows[0]) == {"id", "image", "label", "kind", "annotator", "comment", "round"}
     sheet.write_text("".join(json.dumps({**row, "label": truth[row["id"]]}) + "\n" for row in rows))
     assert invoke("import", toml, sheet).returncode == 0
     assert invoke("train", toml).returncode == 0
@@ -183,3 +183,37 @@ def test_second_driver(campaign: tuple[Path, dict[str, str]], tmp_path: Path) ->
         done = invoke("run", toml)
     assert done.returncode == 5
     assert "another driver holds it" in done.stderr
+
+
+def test_doubted_answers_are_asked_again(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    """Every tenth answer is wrong at first; where the model doubts an answer, the second look stands in the result."""
+    toml, truth = campaign
+    sheet, sets = tmp_path / "questions.csv", ("--set", "budget.second_looks=8")
+    assert invoke("run", toml, *sets).returncode == 10
+    assert invoke("export", toml, sheet, *sets).returncode == 0
+    with sheet.open(newline="") as file:
+        asked = [row["id"] for row in csv.DictReader(file)]
+    wrong = {name: DIGITS[(DIGITS.index(truth[name]) + 1) % 10] for name in asked[::10]}
+    fill_in(sheet, truth | wrong)
+    assert invoke("import", toml, sheet, *sets).returncode == 0
+    assert invoke("run", toml, *sets).returncode == 10
+    again = tmp_path / "again.csv"
+    assert invoke("export", toml, again, *sets).returncode == 0
+    with again.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    twice = {row["id"] for row in rows} & set(asked)
+    assert 1 <= len(twice) <= 8
+    assert len(rows) == 60 + len(twice)
+    assert {row["round"] for row in rows} == {"1"}
+    fill_in(again, truth)
+    assert invoke("import", toml, again, *sets).returncode == 0
+    done = invoke("run", toml, "--json", *sets)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["people"]["num_second_looks"] == len(twice)
+    assert report["people"]["annotators"]["training"]["anna"]["num_answers"] == 120
+    assert report["labels"]["num_human"] == 320
+    parts = sorted((tmp_path / "workspace" / "labels").glob("*.parquet"))
+    labels = {row["id"]: row["label"] for part in parts for row in pq.read_table(part).to_pylist()}
+    assert all(labels[name] == truth[name] for name in twice)
+    assert sum(labels[name] == wrong[name] for name in wrong) == len(wrong) - len(twice & set(wrong))

@@ -63,6 +63,19 @@ class Tiny:
         part = write_part(self.campaign.store, f"rounds/{number:04d}/answered", table)
         self.campaign.records.commit(f"rounds/{number:04d}/answered", Record(parts={"resolved": [part]}))
 
+    def doubt(self, number, scores, **facts):
+        """Commit the model of a round that doubts the answers of some rows, as `train` would: the likeliest first."""
+        rows = sorted(scores, key=lambda row: -scores[row])
+        columns = {
+            "row": np.array(rows, dtype=np.int64),
+            "id": [self.ids[row] for row in rows],
+            "label_index": self.truth[rows],
+            "suggested_index": ((self.truth[rows] + 1) % 10).astype(np.int32),
+            "score": np.array([scores[row] for row in rows], dtype=np.float32),
+        }
+        part = write_part(self.campaign.store, f"rounds/{number:04d}/doubts", pa.table(columns, schema=schema.DOUBTS))
+        self.campaign.records.commit(f"rounds/{number:04d}/model", Record(facts=facts, parts={"doubts": [part]}))
+
     def publish(self, number, rows, strategy="random"):
         """Commit a shortlist, as `select` would."""
         columns = {

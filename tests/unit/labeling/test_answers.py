@@ -5,7 +5,16 @@ import pytest
 
 from raylabel import schema
 from raylabel.errors import AnswersError
-from raylabel.labeling.answers import Answer, append, collect, consensus, index_of, resolved_before
+from raylabel.labeling.answers import (
+    Answer,
+    append,
+    collect,
+    index_of,
+    latest_of,
+    purpose_of,
+    resolved_before,
+    standing,
+)
 
 CLASSES = ("ant", "bee", "wasp")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -23,64 +32,6 @@ def table(*answers):
     return pa.table(columns, schema=schema.ANSWERS)
 
 
-def agreed(*answers):
-    return consensus(table(*answers), CLASSES)
-
-
-def test_majority_of_annotators():
-    votes = [answer("x", "bee", "a"), answer("x", "ant", "b"), answer("x", "bee", "c")]
-    assert agreed(*votes, answer("y", "wasp")) == {"x": 1, "y": 2}
-
-
-def test_tie_is_nobody_could_tell():
-    assert agreed(answer("x", "bee", "a"), answer("x", "ant", "b")) == {"x": -1}
-    three = [answer("x", name, annotator) for name, annotator in zip(CLASSES, "abc", strict=True)]
-    assert agreed(*three) == {"x": -1}
-
-
-def test_a_tie_behind_the_winner_does_not_matter():
-    votes = [answer("x", label, str(i)) for i, label in enumerate(["ant", "wasp", "wasp", "bee"])]
-    assert agreed(*votes) == {"x": 2}
-
-
-def test_latest_answer_of_an_annotator_counts_whatever_the_order_of_the_rows():
-    first, last = answer("x", "ant", minute=1), answer("x", "bee", minute=2)
-    assert agreed(first, last) == agreed(last, first) == {"x": 1}
-
-
-def test_one_annotator_has_one_vote():
-    votes = [answer("x", "ant", "a", minute=1), answer("x", "ant", "a", minute=2, answer_id="again")]
-    assert agreed(*votes, answer("x", "bee", "b"), answer("x", "bee", "c")) == {"x": 1}
-
-
-def test_retracted_answer_is_none_at_all():
-    said, back = answer("x", "ant", minute=1), answer("x", None, minute=2, kind="retract")
-    assert agreed(said, back) == {}
-    assert agreed(said, back, answer("x", "wasp", "other")) == {"x": 2}
-    assert agreed(said, back, answer("x", "bee", minute=3)) == {"x": 1}
-
-
-@pytest.mark.parametrize("kind", ["skip", "cannot_tell"])
-def test_skips_alone_are_nobody_could_tell(kind):
-    assert agreed(answer("x", None, kind=kind)) == {"x": -1}
-    assert agreed(answer("x", None, "a", kind=kind), answer("x", "bee", "b")) == {"x": 1}
-
-
-def test_annotator_who_comes_to_skip_takes_the_label_back():
-    assert agreed(answer("x", "ant", minute=1), answer("x", None, minute=2, kind="skip")) == {"x": -1}
-
-
-def test_no_answers():
-    assert agreed() == {}
-
-
-def test_unknown_class_names_item_and_nearest():
-    with pytest.raises(AnswersError, match=r"the answer for x: unknown class 'wsp': did you mean wasp\?"):
-        agreed(answer("x", "wsp"))
-    with pytest.raises(AnswersError, match="here: unknown class"):
-        index_of("Ant!", {"zebra": 0}, where="here")
-
-
 def test_key_is_made_of_what_is_said():
     assert answer("x", "ant", minute=0).key() == answer("x", "ant", minute=9).key()
     others = [
@@ -90,8 +41,9 @@ def test_key_is_made_of_what_is_said():
         answer("x", "ant", source="oracle"),
         answer("x", None, kind="skip"),
         answer("x", None, kind="cannot_tell"),
+        answer("x", "ant", round=1),
     ]
-    assert len({answer("x", "ant").key(), *(other.key() for other in others)}) == 7
+    assert len({answer("x", "ant").key(), *(other.key() for other in others)}) == 8
     assert answer("x", "ant", answer_id="mine").key() == "mine"
 
 
@@ -168,5 +120,36 @@ def test_a_correction_back_is_a_new_answer(tiny):
     classes = tiny.campaign.config.classes
     for minute, label in enumerate((classes[1], classes[2], classes[1])):
         assert append(tiny.campaign, [answer(name, label, minute=minute)]) == 1
-        assert consensus(collect(tiny.campaign, 0), classes) == {name: classes.index(label)}
+        (latest,) = latest_of(collect(tiny.campaign, 0)).values()
+        assert latest["label"] == label
     assert append(tiny.campaign, [answer(name, classes[1], minute=9)]) == 0
+
+
+def test_an_item_resolved_again_counts_once_as_it_was_last_resolved(tiny):
+    tiny.resolve(0, tiny.answered([3, 1, 8]))
+    tiny.resolve(1, tiny.answered([9, 1], labels=[4, 5]))
+    assert resolved_before(tiny.campaign, 1).column("label_index").to_pylist() == tiny.truth[[3, 1, 8]].tolist()
+    found = resolved_before(tiny.campaign, 2)
+    assert found.column("row").to_pylist() == [3, 1, 8, 9]
+    assert found.column("label_index").to_pylist() == [tiny.truth[3], 5, tiny.truth[8], 4]
+
+
+def test_standing_answers():
+    said, back = answer("x", "ant", minute=1), answer("x", None, minute=2, kind="retract")
+    skipped, other = answer("y", None, kind="skip"), answer("x", "bee", "other")
+    assert standing(table(said, skipped)) == {"x", "y"}
+    assert standing(table(said, back, skipped)) == {"y"}
+    assert standing(table(said, back, other)) == {"x"}
+    assert standing(table()) == set()
+
+
+def test_purpose_of_a_question():
+    for strategy, purposes in (("margin", ("audit", "train")), ("second_look", ("audit", "second_look"))):
+        found = tuple(purpose_of({"row": row, "strategy": strategy}, {7}) for row in (7, 8))
+        assert found == purposes
+
+
+def test_unknown_class_names_the_nearest():
+    with pytest.raises(AnswersError, match=r"here: unknown class 'wsp': did you mean wasp\?"):
+        index_of("wsp", {"ant": 0, "wasp": 1}, where="here")
+    assert index_of("wasp", {"ant": 0, "wasp": 1}, where="here") == 1

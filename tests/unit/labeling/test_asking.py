@@ -88,6 +88,44 @@ def test_files_round_by_hand(begin):
     assert table.column("row").to_pylist() == ROWS
 
 
+def test_consensus_of_the_config_is_taken_and_annotators_are_recorded(begin):
+    """Eve and adam agree on three items, so that eve is believed where joe contradicts her."""
+    votes = [(8, "eight", "eve"), (8, "eight", "adam"), (3, "three", "eve"), (3, "three", "adam"), (21, "one", "eve")]
+    votes += [(8, "two", "joe"), (3, "two", "joe"), (21, "two", "joe")]
+    for method, label in (("majority", -1), ("dawid_skene", DIGITS.index("one"))):
+        tiny = begin(
+            labeling={"labeler": "files", "consensus": method}, workspace=f"{begin().campaign.store.root}-{method}"
+        )
+        shortlist = tiny.publish(0, [8, 3, 21])
+        for vote in votes:
+            say(tiny, *vote[:2], annotator=vote[2])
+        record = ask(tiny.campaign, tiny.plan, 0, shortlist, np.array([], dtype=np.int64))
+        assert resolved(tiny, record)[21] == (tiny.ids[21], "train", label)
+        judged = record.facts["annotators"]
+        assert judged["audit"] == {}
+        assert judged["training"]["adam"]["num_answers"] == 2
+        assert judged["training"]["joe"]["error_rate"] > judged["training"]["adam"]["error_rate"]
+
+
+def test_second_look_is_answered_anew_and_resolved_as_training(begin):
+    tiny = begin(labeling={"labeler": "files"})
+    first = tiny.publish(0, [8, 21])
+    say(tiny, 8, "two")
+    say(tiny, 21, "one")
+    ask(tiny.campaign, tiny.plan, 0, first, AUDIT)
+    again = tiny.publish(1, [8], strategy="second_look")
+    with pytest.raises(WaitingForPeople, match="round 1 waits for 1 of 1 answers"):
+        ask(tiny.campaign, tiny.plan, 1, again, AUDIT)
+    name = tiny.ids[8]
+    append(tiny.campaign, [Answer(name, "label", "eight", "eve", datetime.now(UTC), 1, "second_look", "file")])
+    assert resolved(tiny, ask(tiny.campaign, tiny.plan, 1, again, AUDIT)) == {8: (name, "train", 8)}
+    found = resolved_before(tiny.campaign, 2)
+    assert dict(zip(found.column("row").to_pylist(), found.column("label_index").to_pylist(), strict=True)) == {
+        8: 8,
+        21: 1,
+    }
+
+
 def test_a_retracted_answer_is_waited_for(begin):
     tiny = begin(labeling={"labeler": "files"})
     shortlist = tiny.publish(0, ROWS[:1])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from raylabel.errors import AnswersError, ConfigError, PoolError, RaylabelError
-from raylabel.labeling.answers import Answer, append, collect, consensus
+from raylabel.labeling.answers import Answer, append, collect, standing
 from raylabel.labeling.files import export_shortlist, import_answers, newest_shortlist
 from raylabel.pool import Plan
 from raylabel.workspace import Record
@@ -69,7 +69,7 @@ def test_export_csv_tells_nothing_of_why_an_item_is_asked(asked, tmp_path):
     assert export_shortlist(asked.campaign, asked.plan, target) == (0, 5)
     with target.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["id", "image", "label", "kind", "annotator", "comment"]
+    assert list(rows[0]) == ["id", "image", "label", "kind", "annotator", "comment", "round"]
     assert [row["id"] for row in rows] == [asked.ids[row] for row in ASKED]
     assert all(row[name] == "" for row in rows for name in ("label", "kind", "annotator", "comment"))
     for word in ("margin", "audit", "reason", "random", "score", "purpose", "strategy"):
@@ -255,6 +255,30 @@ def test_answers_to_an_earlier_round_are_taken(asked, tmp_path):
     assert collect(asked.campaign, 1).column("label").to_pylist() == ["seven"]
 
 
+def test_question_that_was_asked_again(asked, tmp_path):
+    """An old sheet answers its own round and is no second look; a row without a round answers the last that asked."""
+    old = tmp_path / "old.csv"
+    export_shortlist(asked.campaign, asked.plan, old)
+    with old.open(newline="") as file:
+        rows = [row | {"label": "five"} for row in csv.DictReader(file) if row["id"] == asked.ids[5]]
+    asked.publish(1, [5], strategy="second_look")
+    assert export_shortlist(asked.campaign, asked.plan, tmp_path / "new.csv") == (1, 1)
+    assert import_answers(asked.campaign, lines(tmp_path / "a.jsonl", *rows), AUDIT) == (1, 1, 0)
+    assert collect(asked.campaign, 1).num_rows == 0
+    del rows[0]["round"]
+    assert import_answers(asked.campaign, lines(tmp_path / "b.jsonl", *rows), AUDIT) == (1, 1, 0)
+    assert collect(asked.campaign, 0).column("purpose").to_pylist() == ["train"]
+    assert collect(asked.campaign, 1).column("purpose").to_pylist() == ["second_look"]
+
+
+@pytest.mark.parametrize("value", ["1", "first", "-1"])
+def test_round_that_has_not_asked(asked, tmp_path, value):
+    asked.publish(1, [7])
+    rows = [(asked.ids[44], "four", ""), (asked.ids[5], "five", value)]
+    source = write(tmp_path / "a.csv", rows, ("id", "label", "round"))
+    refused(asked, source, f"line 3: round '{value}' has not asked about this item; it was asked in round 0")
+
+
 def test_byte_order_mark(asked, tmp_path):
     source = tmp_path / "excel.csv"
     source.write_bytes(b"\xef\xbb\xbfid,label\r\n" + f"{asked.ids[5]},five\r\n".encode())
@@ -377,7 +401,7 @@ def test_retracting(asked, tmp_path):
         1,
         0,
     )
-    assert consensus(collect(asked.campaign, 0), asked.campaign.config.classes) == {}
+    assert standing(collect(asked.campaign, 0)) == set()
 
 
 @pytest.mark.parametrize(

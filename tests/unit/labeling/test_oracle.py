@@ -18,7 +18,7 @@ INDEX = {name: position for position, name in enumerate(DIGITS)}
 
 
 def items(tiny, rows):
-    return [{"row": row, "id": tiny.ids[row]} for row in rows]
+    return [{"row": row, "id": tiny.ids[row], "strategy": "margin"} for row in rows]
 
 
 def test_answers_are_the_pools_own_labels(ray_session, tiny):
@@ -45,7 +45,7 @@ def test_folder_pool_answers_from_its_folders_names(ray_session, tiny, tmp_path)
     columns = {"path": paths, "size": [1, 1], "etag": ["", ""]}
     listing = write_part(tiny.campaign.store, "pool/listing", pa.table(columns, schema=schema.LISTING))
     plan = Plan(str(tmp_path), "folder", None, (Shard(0, paths[0], 0, 2, listing=listing),))
-    asked = [{"row": row, "id": path} for row, path in enumerate(paths)]
+    asked = [{"row": row, "id": path, "strategy": "margin"} for row, path in enumerate(paths)]
     answer_from_pool(tiny.campaign, plan, 0, asked, np.array([1]))
     rows = collect(tiny.campaign, 0).to_pylist()
     assert {(row["id"], row["label"], row["purpose"]) for row in rows} == {
@@ -69,7 +69,7 @@ def test_label_of_the_pool_that_is_no_class(ray_session, tiny, tmp_path):
     filesystem, path = open_filesystem(str(folder / "p.parquet"))
     shard = Shard(0, "p.parquet", 0, 2, etag_of(filesystem.info(path)), (0, 1))
     plan = replace(tiny.plan, root=str(folder), shards=(shard,))
-    asked = [{"row": 0, "id": "a"}, {"row": 1, "id": "b"}]
+    asked = [{"row": 0, "id": "a", "strategy": "margin"}, {"row": 1, "id": "b", "strategy": "margin"}]
     with pytest.raises(AnswersError, match=r"the pool's label of b: unknown class 'fiv': did you mean five"):
         answer_from_pool(tiny.campaign, plan, 0, asked, np.array([0]))
     assert collect(tiny.campaign, 0).num_rows == 0

@@ -62,7 +62,7 @@ def test_round_0_asks_the_audit_among_the_others(ray_session, tiny):
     record = round_0(tiny)
     items = asked(tiny, record)
     # Row 17 of the audit cannot be read.
-    assert dict(record.facts) == {"strategy": "herding", "num_train": 6, "num_audit": 5}
+    assert dict(record.facts) == {"strategy": "herding", "num_train": 6, "num_audit": 5, "num_second_looks": 0}
     assert [item["position"] for item in items] == list(range(11))
     assert all(item["id"] == tiny.ids[item["row"]] for item in items)
     audit = [item for item in items if item["strategy"] == "audit"]
@@ -121,8 +121,26 @@ def test_same_picks_as_a_direct_choice(ray_session, begin, strategy):
     assert [item["reason"] for item in items] == list(expected.reasons)
     assert {item["strategy"] for item in items} == {strategy}
     chosen = "herding" if strategy == "auto" else strategy  # 12 answers for 10 classes
-    assert dict(record.facts) == {"strategy": chosen, "num_train": SIZE, "num_audit": 0}
+    assert dict(record.facts) == {"strategy": chosen, "num_train": SIZE, "num_audit": 0, "num_second_looks": 0}
     assert [item["position"] for item in items] == list(range(SIZE))
+
+
+def test_doubted_answers_are_asked_again_among_the_others(ray_session, begin):
+    tiny = begin(sampling={"strategy": "margin"}, budget={"second_looks": 2})
+    tiny.resolve(0, tiny.answered([*KNOWN, *AUDIT], purpose=["train"] * len(KNOWN) + ["audit"] * len(AUDIT)))
+    head, model = model_of(tiny)
+    tiny.doubt(0, {7: 0.9, 3: 0.8, 5: 0.6})
+    record = round_1(tiny, model)
+    items = asked(tiny, record)
+    assert record.facts["num_second_looks"] == 2
+    again = {item["row"]: item for item in items if item["strategy"] == "second_look"}
+    assert {row: round(item["score"], 6) for row, item in again.items()} == {7: 0.9, 3: 0.8}
+    assert {item["reason"] for item in again.values()} == {"the model doubts the answer"}
+    assert sorted(item["position"] for item in items) == list(range(8))
+    assert [item["strategy"] for item in items] != ["margin"] * 6 + ["second_look"] * 2
+    others = [item["row"] for item in items if item["strategy"] == "margin"]
+    rows = free_rows(tiny)
+    assert set(others) == set(rows[direct(tiny, head, rows, "margin").positions].tolist())
 
 
 def test_a_later_draw_is_asked_in_the_next_round(ray_session, begin):
@@ -132,7 +150,7 @@ def test_a_later_draw_is_asked_in_the_next_round(ray_session, begin):
     _, model = model_of(tiny)
     record = round_1(tiny, model)
     items = asked(tiny, record)
-    assert dict(record.facts) == {"strategy": "margin", "num_train": 6, "num_audit": 2}
+    assert dict(record.facts) == {"strategy": "margin", "num_train": 6, "num_audit": 2, "num_second_looks": 0}
     assert {item["row"] for item in items if item["strategy"] == "audit"} == {40, 59}
     assert [item["position"] for item in items] == list(range(8))
     assert [item["strategy"] for item in items] != ["margin"] * 6 + ["audit"] * 2

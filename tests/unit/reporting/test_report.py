@@ -83,7 +83,7 @@ def test_write_report(tiny):
     ]
     labels = Record(facts={**LABELS, "num_human": 150, "num_auto": 700, "num_undecided": 149})
     pool = {"num_rows": 1000, "num_quarantined": 1, "num_unreadable_files": 0}
-    report = write_report(tiny.campaign, rounds, labels, pool=pool, stopped="budget used up")
+    report = write_report(tiny.campaign, rounds, labels, pool=pool, people={"num_doubts": 3}, stopped="budget used up")
     assert json.loads(tiny.campaign.store.read("report.json")) == report
     assert report["labels"] == {
         "num_uncovered": 0,
@@ -103,7 +103,7 @@ def test_write_report(tiny):
 def test_report_of_a_pool_that_grew_after_the_last_round(tiny):
     rounds = [round_facts(0, model(), verdict(), num_answers=150, plan=0)]
     facts = {"folder": "labels-0001", "num_human": 150, "num_auto": 700, "num_undecided": 200, "num_uncovered": 50}
-    report = write_report(tiny.campaign, rounds, Record(facts=facts), pool={}, stopped="budget used up")
+    report = write_report(tiny.campaign, rounds, Record(facts=facts), pool={}, people={}, stopped="budget used up")
     assert report["labels"]["sentence"] == (
         f"{CERTIFICATE.sentence()} 50 items came into the pool later: no round was left to audit them, so that no "
         "certificate covers them."
@@ -115,7 +115,7 @@ def test_report_of_a_pool_that_grew_after_the_last_round(tiny):
 def test_report_of_an_empty_result(tiny):
     rounds = [round_facts(0, model(), verdict(WITHHELD), num_answers=0, plan=0)]
     labels = Record(facts={**LABELS, "num_human": 0, "num_auto": 0, "num_undecided": 0})
-    assert write_report(tiny.campaign, rounds, labels, pool={}, stopped="")["labels"]["coverage"] == 0.0
+    assert write_report(tiny.campaign, rounds, labels, pool={}, people={}, stopped="")["labels"]["coverage"] == 0.0
 
 
 def test_the_forecast_stands_beside_the_outcome(tiny):

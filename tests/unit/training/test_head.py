@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from raylabel import schema
+from raylabel.acceptance import find_label_errors, softmax
 from raylabel.demo import DIGITS
 from raylabel.errors import RaylabelError, StorageError
 from raylabel.models.confidence import Learned, Softmax, fit_confidence, load
@@ -45,6 +46,7 @@ def test_head_and_its_facts(tiny):
     assert data == head.to_bytes(Softmax(head.temperature).arrays())
     digest = hashlib.sha256(data).hexdigest()[:16]
     counts = np.bincount(tiny.truth[ROWS[ROWS != 17]], minlength=10)
+    agreed = record.facts["agreement"]
     assert dict(record.facts) == {
         "head": f"rounds/0001/head-{digest}.safetensors",
         "model": f"tiny/{digest}",
@@ -53,6 +55,7 @@ def test_head_and_its_facts(tiny):
         "penalty": cross.penalty,
         "temperature": head.temperature,
         "confidence": {"asked": "learned", "used": "temperature", "reason": FEW.format(*counted(cross, tiny, ROWS))},
+        "agreement": agreed,
         "num_answers": 15,
         "num_judged": 15,
         "answers_by_class": counts.tolist(),
@@ -92,6 +95,44 @@ def test_confidence_is_the_kind_that_the_config_names(begin, kind):
     if kind != "vector":
         expected = 1.0 if kind == "softmax" else record.facts["temperature"]
         assert kept["confidence_temperature"].tolist() == [expected]
+
+
+def test_doubts_and_agreement_are_those_of_what_was_held_out(tiny):
+    """Five answers of sixty are wrong; an answer whose class no other one names is not judged."""
+    rows = np.setdiff1d(np.arange(60), [17])
+    labels = tiny.truth[rows].copy()
+    wrong = [3, 14, 25, 36, 47]
+    labels[wrong] = (labels[wrong] + 1) % 9
+    labels[50] = 9
+    labels[np.flatnonzero(labels == 9)] = 8
+    labels[50] = 9
+    record = HeadActor(tiny.campaign).fit(0, tiny.ref, tiny.pieces, tiny.answered(rows, labels=labels))
+    table = read_parts(tiny.campaign.store, record.parts["doubts"], schema=schema.DOUBTS)
+    order = np.array(sorted(range(59), key=lambda position: tiny.ids[rows[position]]))
+    _, cross = fit_head(
+        tiny.embeddings[rows[order]], labels[order], num_classes=10, seed=tiny.campaign.seed("folds", 0)
+    )
+    judged = order != 50
+    held_out = softmax(cross.logits, record.facts["temperature"])[judged]
+    found = find_label_errors(held_out, labels[order][judged], embeddings=tiny.embeddings[rows[order]][judged])
+    ranked, kept = found.ranked(), order[judged]
+    assert table.column("row").to_pylist() == rows[kept][ranked].tolist()
+    assert table.column("id").to_pylist() == [tiny.ids[row] for row in rows[kept][ranked]]
+    assert table.column("label_index").to_pylist() == labels[kept][ranked].tolist()
+    assert table.column("suggested_index").to_pylist() == found.suggested[ranked].tolist()
+    assert np.allclose(table.column("score").to_numpy(), found.score[ranked])
+    assert 50 not in table.column("row").to_pylist()
+    assert len(set(rows[wrong]) & set(table.column("row").to_pylist())) >= 3
+    agreed = record.facts["agreement"]
+    assert agreed["num"] == 58
+    assert agreed["share"] == (held_out.argmax(axis=1) == labels[kept]).mean()
+
+
+def test_nothing_is_doubted_where_all_answers_name_one_class(tiny):
+    rows = np.array([1, 2, 3])
+    record = HeadActor(tiny.campaign).fit(0, tiny.ref, tiny.pieces, tiny.answered(rows, labels=[4, 4, 4]))
+    assert record.facts["agreement"] is None
+    assert read_parts(tiny.campaign.store, record.parts["doubts"], schema=schema.DOUBTS).num_rows == 0
 
 
 def test_order_of_the_answers_makes_no_difference(tiny):
