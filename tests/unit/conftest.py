@@ -15,6 +15,7 @@ from raylabel import schema
 from raylabel.campaign import Campaign, EncoderRef, Pieces
 from raylabel.config import Config
 from raylabel.demo import DIGITS
+from raylabel.labeling.answers import taken
 from raylabel.models.arithmetic import Arithmetic
 from raylabel.pool import Plan, Shard
 from raylabel.pool.listing import etag_of
@@ -61,7 +62,8 @@ class Tiny:
     def resolve(self, number, table):
         """Commit the answers of a round, as `ask` would."""
         part = write_part(self.campaign.store, f"rounds/{number:04d}/answered", table)
-        self.campaign.records.commit(f"rounds/{number:04d}/answered", Record(parts={"resolved": [part]}))
+        record = Record(facts={"answers": taken(self.campaign, number)}, parts={"resolved": [part]})
+        self.campaign.records.commit(f"rounds/{number:04d}/answered", record)
 
     def doubt(self, number, scores, **facts):
         """Commit the model of a round that doubts the answers of some rows, as `train` would: the likeliest first."""

@@ -68,6 +68,15 @@ def test_held_out_columns():
     assert columns(schema.HELD_OUT) == [ROW, ("confidence", "float"), ("correct", "bool")]
 
 
+def test_doubts():
+    assert columns(schema.DOUBTS) == [
+        *(ROW, ID),
+        ("label_index", "int32"),
+        ("suggested_index", "int32"),
+        ("score", "float"),
+    ]
+
+
 def test_labels():
     assert columns(schema.LABELS) == [
         ID,
@@ -104,7 +113,7 @@ def test_embeddings_are_two_bytes_a_value_and_name_their_backbone():
 
 def test_no_table_needs_more_than_plain_arrow_types():
     tables = [value for value in vars(schema).values() if isinstance(value, pa.Schema)]
-    assert len(tables) == 12
+    assert len(tables) == 13
     for table in [*tables, schema.embeddings(dim=2, backbone="b")]:
         for field in table:
             assert not isinstance(field.type, pa.BaseExtensionType)

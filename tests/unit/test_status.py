@@ -117,7 +117,7 @@ def test_result(tiny):
     facts = facts_of_a_round(tiny)
     tiny.campaign.records.commit("labels/labels", labels)
     assert look(tiny.campaign)["labels"] is None  # written, but not reported yet
-    report = write_report(tiny.campaign, [facts], labels, pool={}, stopped="budget used up")
+    report = write_report(tiny.campaign, [facts], labels, pool={}, people={}, stopped="budget used up")
     found = look(tiny.campaign)
     assert found["labels"] == report["labels"]
     assert found["lines"][-1] == (

@@ -83,6 +83,7 @@ def test_every_commented_setting_still_loads_when_its_comment_mark_is_taken_away
         "audit_answers": 400,
         "rounds": 5,
         "end_when_unpaid": False,
+        "second_looks": 0,
     }
     assert load(opened) == before, "they are the defaults"
 

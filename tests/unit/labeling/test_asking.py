@@ -45,15 +45,16 @@ def test_the_answers_that_counted_are_kept_by_name(tiny):
         say(tiny, row, "one")
     early = taken(campaign, 0)
     assert len(early) == 3
-    found = resolve(campaign, 0, items, AUDIT, names=early)
+    found, annotators = resolve(campaign, 0, items, AUDIT, names=early)
+    assert {name: each["num_answers"] for name, each in annotators["audit"].items()} == {"eve": 2}
     assert found.to_pylist() == [
         {"row": row, "id": tiny.ids[row], "purpose": purpose, "label_index": 1, "round": 0}
         for row, purpose in ((8, "train"), (3, "audit"), (50, "audit"))
     ]
     say(tiny, 21, "two")
     say(tiny, 8, "two", annotator="bob")
-    assert resolve(campaign, 0, items, AUDIT, names=early).equals(found)
-    later = resolve(campaign, 0, items, AUDIT, names=taken(campaign, 0))
+    assert resolve(campaign, 0, items, AUDIT, names=early)[0].equals(found)
+    later, _ = resolve(campaign, 0, items, AUDIT, names=taken(campaign, 0))
     assert later.column("label_index").to_pylist() == [-1, 1, 1, 2]
 
 

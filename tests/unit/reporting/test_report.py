@@ -122,12 +122,12 @@ def test_the_forecast_stands_beside_the_outcome(tiny):
     kept = {"num_rows": 1000, "chance": 0.6, "coverage": 0.5, "num_open": 300}
     rounds = [round_facts(0, model(), verdict(), num_answers=150, plan=0)]
     labels = Record(facts={**LABELS, "num_human": 150, "num_auto": 700, "num_undecided": 150})
-    report = write_report(tiny.campaign, rounds, labels, pool={}, stopped="")
+    report = write_report(tiny.campaign, rounds, labels, pool={}, people={}, stopped="")
     assert report["forecast"] is None
     assert forecast_and_outcome(report) == []
     tiny.campaign.records.commit("audit/forecast-0000", Record(facts=kept))
     rounds[0]["another_round"] = {"sentence": "One more round pays."}
-    report = write_report(tiny.campaign, rounds, labels, pool={}, stopped="")
+    report = write_report(tiny.campaign, rounds, labels, pool={}, people={}, stopped="")
     outcome = {"num_train": 50, "num_audit": 4, "coverage": 0.7, "num_open": 150}
     assert report["forecast"] == {**kept, "outcome": outcome}
     assert forecast_and_outcome(report) == [
