@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raylabel.acceptance.annotators import confusion_counts, learn, typical
+from raylabel.acceptance.annotators import learn
 from raylabel.acceptance.votes import Votes
 
 
@@ -22,7 +22,8 @@ class Consensus:
     Args:
         label_index: (n,) int32: the label of each item, -1 where nobody could tell.
         probabilities: (n, K) float64: of each label to be the item's.
-        confusion: (A, K, K) float64: how likely each annotator gives an item of class [row] the label [column].
+        confusion: (A, K, K) float64: how likely each annotator gives an item of class [row] the label [column]; None of
+            the majority, which does not look at it.
         error_rate: (A,) float64: the share of an annotator's answers that are expected to be wrong, judged where others
             answered too; NaN for who answered nothing together with others.
         num_shared: (A,) int64: how many answers that is.
@@ -30,7 +31,7 @@ class Consensus:
 
     label_index: NDArray[np.int32]
     probabilities: NDArray[np.float64]
-    confusion: NDArray[np.float64]
+    confusion: NDArray[np.float64] | None
     error_rate: NDArray[np.float64]
     num_shared: NDArray[np.int64]
 
@@ -41,7 +42,7 @@ def majority(votes: Votes) -> Consensus:
     Returns:
         The consensus; an item's probabilities are its labels' shares, all the same where it has no answer.
 
-    Cost: O(v + n * K + A * K^2).
+    Cost: O(v + n * K).
     """
     counts = votes.counts()
     num_answers = counts.sum(axis=1, keepdims=True)
@@ -49,11 +50,7 @@ def majority(votes: Votes) -> Consensus:
     np.divide(counts, num_answers, out=shares, where=num_answers > 0)
     winners = counts == counts.max(axis=1, keepdims=True)
     clear = winners.sum(axis=1) == 1
-    answered = confusion_counts(votes, shares, among=_shared(votes))
-    met = answered.sum(axis=2, keepdims=True)
-    rates = np.broadcast_to(typical(answered), answered.shape).copy()  # where an annotator met no item of a class
-    np.divide(answered, met, out=rates, where=met > 0)
-    return _judged(votes, np.where(clear, counts.argmax(axis=1), -1), shares, rates)
+    return _judged(votes, np.where(clear, counts.argmax(axis=1), -1), shares, None)
 
 
 def dawid_skene(votes: Votes) -> Consensus:
@@ -80,7 +77,7 @@ def _judged(
     votes: Votes,
     label_index: NDArray[np.integer],
     probabilities: NDArray[np.float64],
-    confusion: NDArray[np.float64],
+    confusion: NDArray[np.float64] | None,
 ) -> Consensus:
     shared = _shared(votes)
     items, people, labels = votes.item_index[shared], votes.annotator_index[shared], votes.label_index[shared]

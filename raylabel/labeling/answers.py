@@ -94,9 +94,9 @@ def _fresh(stored: pa.Table, answers: Iterable[Answer]) -> dict[str, Answer]:
 
 
 def latest_of(answers: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
-    """Each annotator's latest answer for each item."""
+    """Each annotator's latest answer for each item: that of the latest round, whatever clocks say."""
     rows: Iterable[dict[str, Any]] = answers.to_pylist()
-    ordered = sorted(rows, key=lambda row: (row["answered_at"], row["answer_id"]))
+    ordered = sorted(rows, key=lambda row: (row["round"], row["answered_at"], row["answer_id"]))
     return {(row["id"], row["annotator"]): row for row in ordered}
 
 

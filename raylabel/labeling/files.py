@@ -85,13 +85,15 @@ def export_shortlist(campaign: Campaign, plan: Plan, target: Path) -> tuple[int,
 def _check_imported(campaign: Campaign, sheet: Path, newest: int) -> None:
     """Refuse a sheet with answers that no round up to the newest one has taken."""
     taken = {
-        (answer["id"], answer["annotator"], answer["kind"], answer["label"] or "")
+        (answer["id"], answer["annotator"], answer["kind"], answer["label"] or "", asked)
         for number in range(newest + 1)
         for answer in collect(campaign, number).to_pylist()
+        for asked in (str(number), "")
     }
     try:
         filled = [
-            (text_of(row.get("id")), text_of(row.get("annotator")), *said_in(row)) for _, row in read_sheet(sheet)
+            (text_of(row.get("id")), text_of(row.get("annotator")), *said_in(row), text_of(row.get("round")).strip())
+            for _, row in read_sheet(sheet)
         ]
     except AnswersError as error:
         raise AnswersError(f"{error}. It is there and is no sheet to write over: choose another name") from error
@@ -186,7 +188,7 @@ def _check_against(
 ) -> None:
     """Refuse an answer that contradicts an earlier line of its file, or takes that line's answer_id."""
     said = f"{answer.kind} {answer.label or ''}".strip()
-    earlier, before = seen.setdefault((answer.id, answer.annotator), (line, (said,)))
+    earlier, before = seen.setdefault((answer.id, answer.annotator, str(answer.round)), (line, (said,)))
     if before != (said,) and answer.kind != "retract":
         raise AnswersError(
             f"{where}: {answer.annotator or 'the annotator'} says {said!r} of {answer.id}, but {before[0]!r} on "

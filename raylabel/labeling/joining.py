@@ -98,7 +98,9 @@ def join_round(
     is_audit = pc.is_in(everything.column("id"), value_set=pa.array(sorted(audited), pa.string()))
     audit = join(everything.filter(is_audit), classes, method=method)
     training = join(everything.filter(pc.invert(is_audit)), classes, method=method)
-    again = join(said, classes, method=method).labels
+    # Of these alone, too, audit answers stay out: they would weigh the annotators.
+    asked = said.filter(pc.invert(pc.is_in(said.column("id"), value_set=pa.array(sorted(audited), pa.string()))))
+    again = join(asked, classes, method=method).labels if SECOND_LOOK in purposes.values() else {}
     labels = {}
     for name, purpose in purposes.items():
         label = (audit if purpose == "audit" else training).labels[name]

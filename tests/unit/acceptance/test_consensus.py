@@ -86,7 +86,8 @@ def test_numbering_of_annotators_and_order_of_answers_do_not_matter(rng, join):
     one, other = join(votes), join(again)
     assert np.allclose(one.probabilities, other.probabilities)
     assert np.allclose(one.error_rate, other.error_rate[names])
-    assert np.allclose(one.confusion, other.confusion[names])
+    if join is dawid_skene:
+        assert np.allclose(one.confusion, other.confusion[names])
 
 
 def test_dawid_skene_breaks_a_tie_for_the_better_annotator(rng):

@@ -271,6 +271,25 @@ def test_question_that_was_asked_again(asked, tmp_path):
     assert collect(asked.campaign, 1).column("purpose").to_pylist() == ["second_look"]
 
 
+def test_both_looks_of_one_person_may_stand_in_a_file(asked, tmp_path):
+    asked.publish(1, [5], strategy="second_look")
+    rows = [(asked.ids[5], "five", "eve", "0"), (asked.ids[5], "six", "eve", "1")]
+    source = write(tmp_path / "both.csv", rows, ("id", "label", "annotator", "round"))
+    assert import_answers(asked.campaign, source, AUDIT) == (2, 2, 0)
+    assert [collect(asked.campaign, number).column("label").to_pylist() for number in (0, 1)] == [["five"], ["six"]]
+
+
+def test_second_look_that_confirms_the_first_is_an_answer_of_its_own(asked, tmp_path):
+    """What was imported in round 0 does not stand for the same words on the sheet of round 1."""
+    header = ("id", "label", "annotator", "round")
+    import_answers(asked.campaign, write(tmp_path / "a.csv", [(asked.ids[5], "five", "eve", "0")], header), AUDIT)
+    asked.publish(1, [5], strategy="second_look")
+    sheet = write(tmp_path / "q.csv", [(asked.ids[5], "five", "eve", "1")], header)
+    with pytest.raises(AnswersError, match=r"q\.csv: is there, and 1 answer in it would be lost"):
+        export_shortlist(asked.campaign, asked.plan, sheet)
+    assert import_answers(asked.campaign, sheet, AUDIT) == (1, 1, 0)
+
+
 @pytest.mark.parametrize("value", ["1", "first", "-1"])
 def test_round_that_has_not_asked(asked, tmp_path, value):
     asked.publish(1, [7])
