@@ -32,6 +32,9 @@ from raylabel.sampling import STRATEGIES
 
 SEEDS, QUICK_SEEDS = 20, 3
 OURS = (*(name for name in STRATEGIES if name != "rare"), "balanced:margin", "balanced:falcun")
+LEFT_OUT = ("activeml BADGE", "activeml TypiClust")
+"""What CIFAR-10's sets go without: half a minute a curve."""
+
 STARTS = ("auto", "given auto")
 """Cold starts differ; "given auto" begins with the ten random answers that "random" has."""
 
@@ -177,9 +180,10 @@ def main() -> None:
     strategies = ("random", "auto", "given auto", *(name for name in OURS if name not in ("random", "auto")), *PEERS)
     for name in dict.fromkeys(name.removesuffix("-long-tail") for name in names):
         features(name, place)
-    sets = draw(place, {name: {each: drawn(name, each, seeds) for each in strategies} for name in names})
+    asked = {name: [s for s in strategies if s not in LEFT_OUT or not name.startswith("cifar10")] for name in names}
+    sets = draw(place, {name: {each: drawn(name, each, seeds) for each in asked[name]} for name in names})
     best = {name: [best_single(name, sets[name], measure) for measure in (0, 1)] for name in names}
-    sets = draw(place, {name: {each: drawn(name, each, seeds, best[name]) for each in strategies} for name in names})
+    sets = draw(place, {name: {each: drawn(name, each, seeds, best[name]) for each in asked[name]} for name in names})
     columns = (
         "set",
         "strategy",
@@ -191,7 +195,8 @@ def main() -> None:
     outcome = Outcome("efficiency", columns)
     tell(outcome, sets)
     outcome.notes.append(
-        f"{len(seeds)} seeds; {len(seeds) // 2} of CIFAR-10's sets, but for random, auto and the best single strategy."
+        f"{len(seeds)} seeds; {len(seeds) // 2} of CIFAR-10's sets, but for random, auto and the best single strategy. "
+        f"Not drawn there: {', '.join(LEFT_OUT)}."
     )
     outcome.limits = {
         name: {"budgets": BUDGETS[name], "random": curves["random"].mean(axis=0).round(4).tolist()}
