@@ -45,8 +45,9 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
         lease.check()
         done = campaign.records.find(f"{folder(number)}/round")
         due = until if done is None else ""
-        # A round that was done before the pool grew stays with the plan that it knew.
-        known = plan.at(done.facts["plan"]) if done else plan
+        # A round that was forecast, or done, before the pool grew stays with the plan that it knew.
+        began = done or campaign.records.find(f"{folder(number)}/forecast")
+        known = plan.at(began.facts["plan"]) if began else plan
         pieces = inference.embed(campaign, known, ref)
         if due == "embed":
             return None

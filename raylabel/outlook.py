@@ -6,8 +6,6 @@ Reads a workspace where there is one; plans the pool aside where there is none. 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
-from functools import reduce
 from typing import Any
 
 from raylabel import runtime
@@ -92,7 +90,7 @@ def _known(campaign: Campaign | None) -> list[tuple[Expected, str]]:
     if campaign is None or newest is None:
         return []
     answered = resolved_before(campaign, newest.number + 1)
-    found = expect_of(campaign, newest.model, newest.predictions, answered, fold=_fold)
+    found = expect_of(campaign, newest.model, newest.predictions, answered, fold=runtime.fold_here)
     if found is None:
         return []
     judged = newest.model.facts["num_judged"]
@@ -102,12 +100,6 @@ def _known(campaign: Campaign | None) -> list[tuple[Expected, str]]:
 def _assumed() -> list[tuple[Expected, str]]:
     said = "assumed: {:.0%} of the model's labels right, confidences that are right as often as they say"
     return [(assumed(accuracy), said.format(accuracy)) for accuracy in ASSUMED]
-
-
-def _fold(function: Callable[[Any], Any], parts: Iterable[Any], merge: Callable[[Any, Any], Any]) -> Any:
-    """What `runtime.fold` does, in this process: a forecast starts no engine."""
-    results = list(map(function, parts))
-    return reduce(merge, results) if results else None
 
 
 def _machine(campaign: Campaign | None, num_rows: int, images_per_s: float | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
 from typing import Any, TypeVar
 
 import ray
@@ -127,6 +128,13 @@ def fold(function: Callable[[T], R], items: Iterable[T], merge: Callable[[R, R],
     for result in map_tasks(function, items):
         total = result if total is None else merge(total, result)
     return total
+
+
+def fold_here(function: Callable[[T], R], items: Iterable[T], merge: Callable[[R, R], R]) -> R | None:
+    """Do what `fold` does, in this process: no session is needed."""
+    results = map(function, items)
+    first = next(results, None)
+    return None if first is None else reduce(merge, results, first)
 
 
 def shuffle(

@@ -20,7 +20,6 @@ from raylabel.acceptance.neighbours import NeighbourVote
 from raylabel.acceptance.scaling import VectorScaling, fit_temperature, softmax
 from raylabel.acceptance.score import LearnedScore, log_odds
 from raylabel.acceptance.targeted import SecondDraw, plan_second_draw
-from raylabel.acceptance.verify import verify
 from raylabel.acceptance.votes import Votes
 
 __all__ = [
@@ -63,5 +62,4 @@ __all__ = [
     "power",
     "smallest_audit",
     "softmax",
-    "verify",
 ]

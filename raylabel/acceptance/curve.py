@@ -26,7 +26,8 @@ def fit_error_curve(confidence: ConfidenceArray, correct: BoolArray) -> Callable
     """Fit the chance of being wrong as a logistic curve in the logit of 1 - confidence.
 
     Args:
-        confidence: (n,) of a uniform sample; n may be 0, then the curve is 1 - confidence.
+        confidence: (n,) of a sample that is as hard as the pool at each confidence; n may be 0, then the curve is
+            1 - confidence.
         correct: (n,) bool.
 
     Returns:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit, logit
+from scipy.special import expit
 from scipy.stats import norm
-from sklearn.linear_model import LogisticRegression
 
 from raylabel.acceptance.audit import num_needed, smallest_audit
 from raylabel.acceptance.bounds import CountArray
 from raylabel.acceptance.certificate import Certificate
 from raylabel.acceptance.certify import find_certificate
 from raylabel.acceptance.checks import BoolArray, ConfidenceArray, check_confidence, check_flags, check_open_unit
+from raylabel.acceptance.curve import fit_error_curve
 from raylabel.acceptance.histogram import EDGES, ConfidenceHistogram
 
 SPREAD = 2.0
@@ -102,7 +102,7 @@ def learned(confidence: ConfidenceArray, correct: BoolArray, *, counts: CountArr
     """What to expect after a round: the pool's own confidences, and how often such were right on held-out answers.
 
     Strategies ask about items that are harder than the pool. Of two items of one confidence the asked one is taken to
-    be as hard as the other; that, and the logistic curve, are the assumptions.
+    be as hard as the other; that, and the curve of `fit_error_curve`, are the assumptions.
 
     Args:
         confidence: (n,) of training answers by heads that had not learned from them (cross-fitted), n at least 1.
@@ -118,12 +118,7 @@ def learned(confidence: ConfidenceArray, correct: BoolArray, *, counts: CountArr
         raise ValueError(f"got {len(confidence)} held-out answers and {counts.sum()} items, expected some of each")
     there = np.flatnonzero(counts)[::-1]
     known = EDGES[there]
-    if correct.all() or not correct.any():
-        chance = np.full(len(there), (correct.sum() + 0.5) / (len(correct) + 1))
-    else:
-        curve = LogisticRegression().fit(_score(confidence), correct)
-        chance = curve.predict_proba(_score(known))[:, 1]
-    return Expected(known, chance, counts[there] / counts.sum())
+    return Expected(known, 1 - fit_error_curve(confidence, correct)(known), counts[there] / counts.sum())
 
 
 @dataclass(frozen=True)
@@ -234,22 +229,33 @@ def hopeless(*, num_pool: int, num_train: int, num_audit: int, asked: tuple[floa
     Args:
         num_pool: as in `forecast`, and so are num_train, num_audit and asked.
         num_train: taken to be where they hurt least: below every threshold.
-        num_audit: all of them above it, and right.
+        num_audit: all of them right. Tried with all that is not for training in one bin, and spread evenly over all
+            bins: thresholds are tested above audited items, so that one bin leaves none that keeps training items out.
         asked: max_error, alpha and promise.
 
     Returns:
         The reason; None where there is a chance.
     """
     max_error, alpha, promise = asked
-    sure = np.ones(num_audit, np.float32)
-    counts, human = np.zeros(len(EDGES), np.int64), np.zeros(len(EDGES), np.int64)
-    counts[0], counts[-1] = num_train, num_pool - num_train
-    human[0], human[-1] = num_train, num_audit
-    pool = ConfidenceHistogram(counts, human)
-    found = find_certificate(
-        sure, np.ones(num_audit, np.bool_), max_error=max_error, alpha=alpha, promise=promise, pool=pool
-    )
-    return found if isinstance(found, str) else None
+    right, bins, rest = np.ones(num_audit, np.bool_), len(EDGES) - 1, num_pool - num_train
+    together = np.zeros(bins, np.int64)
+    together[-1] = rest
+    # Item i of the rest lies in bin i * bins // rest.
+    spread = np.diff(-(-rest * np.arange(bins + 1) // bins))
+    picked = np.arange(num_audit) * rest // max(num_audit, 1)
+    reasons = []
+    for open_, audited in (
+        (together, np.full(num_audit, bins - 1)),
+        (spread, picked * bins // max(rest, 1)),
+    ):
+        counts = np.append(num_train, open_)
+        human = np.append(num_train, np.bincount(audited, minlength=bins))
+        pool, confidence = ConfidenceHistogram(counts, human), EDGES[1 + audited]
+        found = find_certificate(confidence, right, max_error=max_error, alpha=alpha, promise=promise, pool=pool)
+        if isinstance(found, Certificate):
+            return None
+        reasons.append(found)
+    return reasons[0]
 
 
 def _sample(expected: Expected, num: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], BoolArray]:
@@ -264,9 +270,3 @@ def _worth(num_audit: int, *, num_pool: int, alpha: float, power: float = 0.8) -
         return 0
     z_alpha, z_power = -norm.ppf(alpha), norm.ppf(power)
     return int(num_audit * ((z_alpha + z_power) / (z_alpha / left + z_power * left)) ** 2)
-
-
-def _score(confidence: ConfidenceArray) -> NDArray[np.float64]:
-    edge = np.finfo(np.float32).eps
-    scores: NDArray[np.float64] = logit(np.clip(confidence.astype(np.float64), edge, 1 - edge))[:, np.newaxis]
-    return scores

@@ -147,13 +147,18 @@ def foresee(
         fold: as in `accept.judge`.
 
     Returns:
-        Facts: num_answers that the model learned from; errors, as `Expected.errors` gives them of what is unanswered;
-        both None where nothing was held out. And another_round, as `AnotherRound.to_dict`, None without a trend.
+        Facts: plan, the version that the predictions cover; num_answers that the model learned from; errors, as
+        `Expected.errors` gives them of what is unanswered; both None where nothing was held out. And another_round, as
+        `AnotherRound.to_dict`, None without a trend.
     """
     expected = expect_of(campaign, model, predictions, answered, fold=fold)
     if expected is None:
-        return {"num_answers": None, "errors": None, "another_round": None}
-    mine = {"num_answers": model.facts["num_answers"], "errors": expected.errors().tolist()}
+        return {"plan": predictions.version, "num_answers": None, "errors": None, "another_round": None}
+    mine = {
+        "plan": predictions.version,
+        "num_answers": model.facts["num_answers"],
+        "errors": expected.errors().tolist(),
+    }
     earlier = (campaign.records.find(f"{folder(before)}/forecast") for before in range(number))
     rounds = [record.facts for record in earlier if record and record.facts["errors"] is not None] + [mine]
     sizes, settings = campaign.config.round_sizes(), campaign.config.acceptance

@@ -85,14 +85,18 @@ def compose(
 
 
 def beside_outcome(campaign: Campaign, rounds: list[dict[str, Any]], labels: Record) -> dict[str, Any] | None:
-    """What was forecast when the campaign began, and beside it what it came to; None where nothing was."""
+    """What was forecast when the campaign began, of its first plan, and beside it what all of the pool came to.
+
+    None where nothing was forecast.
+    """
     record = campaign.records.find(FORECAST)
     if record is None:
         return None
+    num_readable = sum(labels.facts[f"num_{source}"] for source in ("human", "auto", "undecided"))
     came_to = {
         "num_train": rounds[-1]["num_training_answers"],
-        "num_audit": rounds[-1]["audit_sample"]["num_audited"],
-        "coverage": labels.facts["num_auto"] / record.facts["num_rows"],
+        "num_audit": sum(stratum["audit"]["num_audited"] for stratum in rounds[-1]["strata"]),
+        "coverage": labels.facts["num_auto"] / max(num_readable, 1),
         "num_open": labels.facts["num_undecided"],
     }
     return {**record.facts, "outcome": came_to}
@@ -147,7 +151,8 @@ def forecast_and_outcome(report: dict[str, Any]) -> list[str]:
     lines = []
     if (found := report["forecast"]) is not None:
         lines.append(
-            f"Forecast when it began: {found['coverage']:.1%} of the pool labeled by machine (a certificate in "
+            f"Forecast when it began, of the {found['num_rows']:,} images of the first plan: "
+            f"{found['coverage']:.1%} of the pool labeled by machine (a certificate in "
             f"{found['chance']:.0%} of draws), {found['num_open']:,} left open; outcome: "
             f"{found['outcome']['coverage']:.1%}, {found['outcome']['num_open']:,}."
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from raylabel.campaign import Campaign
 from raylabel.errors import FileChanged
+from raylabel.reporting.report import REPORT
 from raylabel.workspace import Part, Store
 from raylabel.workspace.tables import check_part
 
@@ -18,6 +19,9 @@ READERS = 8
 _FIELDS = {"fingerprint", "writer", "facts", "parts"}
 _FOREIGN = ("driver.lease/", "/finetune/")
 """Places whose JSON objects are no records: the driver's lease, and checkpoints of Ray Train."""
+
+_OTHERS = ("campaign.json", REPORT)
+"""JSON objects that are no records, and are checked for themselves."""
 
 
 def check_files(campaign: Campaign) -> tuple[int, list[str]]:
@@ -35,7 +39,7 @@ def check_files(campaign: Campaign) -> tuple[int, list[str]]:
         try:
             tree = json.loads(store.read(name))
             if not isinstance(tree, dict) or set(tree) != _FIELDS:
-                continue
+                raise ValueError(f"got {_keys(tree)}, expected {', '.join(sorted(_FIELDS))}")
             named = [Part(**part) for found in tree["parts"].values() for part in found]
         except (ValueError, TypeError, AttributeError) as error:
             wrong.append(f"{store.uri(name)}: is no record any more ({error})")
@@ -51,9 +55,9 @@ def check_files(campaign: Campaign) -> tuple[int, list[str]]:
 
 
 def records_of(store: Store) -> Iterator[str]:
-    """Names of the JSON objects of a workspace that may be records, in order."""
+    """Names of the JSON objects of a workspace that must be records, in order."""
     for name in store.walk():
-        if name.endswith(".json") and not any(place in f"/{name}" for place in _FOREIGN):
+        if name.endswith(".json") and name not in _OTHERS and not any(place in f"/{name}" for place in _FOREIGN):
             yield name
 
 
@@ -63,6 +67,10 @@ def _look(store: Store, part: Part) -> str:
     except FileChanged as error:
         return str(error)
     return ""
+
+
+def _keys(tree: Any) -> str:
+    return ", ".join(sorted(tree)) if isinstance(tree, dict) else f"a {type(tree).__name__}"
 
 
 def as_kept(tree: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from raylabel import schema
-from raylabel.acceptance.verify import differences
+from raylabel.acceptance.differences import differences
 from raylabel.campaign import Campaign, Rows, folder, training_answers
 from raylabel.labeling import find_audit, resolved_before
 from raylabel.labeling.asking import resolve

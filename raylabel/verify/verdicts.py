@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from functools import reduce
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from raylabel.acceptance.verify import differences
-from raylabel.campaign import Campaign
+from raylabel.acceptance.differences import differences
+from raylabel.campaign import Campaign, folder
 from raylabel.labeling import find_audit, resolved_before
 from raylabel.loop import end_reason
 from raylabel.pool import Plan
@@ -20,18 +19,16 @@ from raylabel.reporting.committed import Committed, find_round
 from raylabel.reporting.forecast import foresee
 from raylabel.reporting.report import round_facts
 from raylabel.reporting.result import rule_of
+from raylabel.runtime import fold_here
 from raylabel.verify.files import as_kept
-from raylabel.workspace import Part, Record, read_part
-
-T = TypeVar("T")
-R = TypeVar("R")
+from raylabel.workspace import Record, read_part
 
 MOST = 20
 """Labels of a part that are named one by one where they differ."""
 
 
 def check_verdicts(campaign: Campaign, rounds: list[Committed]) -> tuple[int, list[str]]:
-    """Certify every round again, and compare verdict and commit with what they were.
+    """Forecast and certify every round again, and compare forecast, verdict and commit with what they were.
 
     Returns:
         How many rounds there are, and what differs.
@@ -44,10 +41,14 @@ def check_verdicts(campaign: Campaign, rounds: list[Committed]) -> tuple[int, li
     for done in rounds:
         curve.append(done.model.facts["accuracy"])
         answered = resolved_before(campaign, done.number + 1)
-        outlook = foresee(campaign, done.number, done.model, done.predictions, answered, fold=_fold)
+        outlook = foresee(campaign, done.number, done.model, done.predictions, answered, fold=fold_here)
         is_last = bool(end_reason(campaign, curve, outlook["another_round"]))
-        facts = judge(campaign, done.predictions, answered, audit=audit, is_last=is_last, fold=_fold)
+        facts = judge(campaign, done.predictions, answered, audit=audit, is_last=is_last, fold=fold_here)
         where = f"round {done.number}"
+        foreseen = campaign.records.require(
+            f"{folder(done.number)}/forecast", missing=f"the forecast of {where} is gone"
+        )
+        wrong += differences(dict(foreseen.facts), as_kept(outlook), where=f"{where}: forecast")
         wrong += differences(dict(done.verdict.facts), as_kept(facts), where=f"{where}: verdict")
         plan = done.facts.facts["plan"]
         found = round_facts(done.number, done.model, Record(facts), num_answers=answered.num_rows, plan=plan)
@@ -89,13 +90,6 @@ def check_labels(campaign: Campaign, labels: Record, rounds: list[Committed], pl
     strange = [name for name in campaign.store.list(place) if f"{place}/{name}" not in named]
     wrong += [f"{place}/{name}: no record names this file" for name in strange if name.endswith(".parquet")]
     return sum(part.rows for part in kept), wrong
-
-
-def _fold(function: Callable[[Part], R], parts: Iterable[Part], merge: Callable[[R, R], R]) -> R | None:
-    """What `runtime.fold` does, in this process."""
-    results = map(function, parts)
-    first = next(results, None)
-    return None if first is None else reduce(merge, results, first)
 
 
 def _compared(kept: pa.Table, found: pa.Table, *, where: str) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Verify a workspace: every check in turn, and what all of them come to. Needs neither Ray, nor the pool, nor a config.
+"""Verify a workspace: every check in turn, and what all of them come to.
 
-Reads; never writes.
+Starts no Ray; needs neither the pool nor a config. Reads; never writes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from raylabel.acceptance.verify import differences
+from raylabel.acceptance.differences import differences
 from raylabel.campaign import Campaign, find_campaign, find_labels
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FileChanged, RaylabelError, StorageError

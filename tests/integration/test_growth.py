@@ -130,6 +130,30 @@ def test_a_folder_grows_between_two_rounds(pictures: pa.Table, tmp_path: Path) -
     check_verified(config)
 
 
+@pytest.mark.parametrize("lost", [("round",), ("round", "verdict")])
+def test_a_round_that_was_killed_before_its_commit_and_then_grown(
+    pictures: pa.Table, tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    """Its forecast was made with the old plan, so the round stays with it; the next one sees what came."""
+    pool, workspace = tmp_path / "pool", tmp_path / "workspace"
+    pool.mkdir()
+    pq.write_table(pictures.slice(0, 120), pool / "b.parquet")
+    budget = {"train_answers": 20, "audit_answers": 48, "rounds": 2}
+    config = digits_settings(pool, workspace, classes=CLASSES, budget=budget)
+    drive(config, until="accept")
+    for name in lost:
+        (workspace / "rounds" / "0000" / f"{name}.json").unlink()
+    pq.write_table(pictures.slice(120, 60), pool / "c.parquet")
+    report = drive(config, grow=True)
+    assert report is not None
+    assert [facts["plan"] for facts in report["rounds"]] == [0, 1]
+    assert [record_of(config, f"rounds/{number:04d}/forecast").facts["plan"] for number in (0, 1)] == [0, 1]
+    assert report["forecast"]["outcome"]["num_audit"] == sum(
+        stratum["audit"]["num_audited"] for stratum in report["rounds"][1]["strata"]
+    )
+    check_verified(config)
+
+
 @pytest.fixture
 def done(pictures: pa.Table, tmp_path: Path) -> Config:
     """A campaign on two Parquet files, run to its end."""

@@ -11,7 +11,7 @@ import ray
 from raylabel import runtime
 from raylabel.config import Compute
 from raylabel.errors import AnswersError, RaylabelError, UnknownName, WorkerLost
-from raylabel.runtime import IN_FLIGHT, Kept, call, call_with_models, cause_of, fold, map_tasks, shuffle
+from raylabel.runtime import IN_FLIGHT, Kept, call, call_with_models, cause_of, fold, fold_here, map_tasks, shuffle
 from raylabel.signals import Stopped
 
 # Functions are made inside tests: workers do not import test modules.
@@ -204,10 +204,15 @@ def test_worker_that_is_lost_again_and_again():
         call(die)
 
 
-def test_fold():
-    assert fold(lambda item: [item], range(40), lambda a, b: a + b) == list(range(40))
-    assert fold(lambda item: item, [], max) is None
-    assert fold(lambda item: None, [1, 2], lambda a, b: b) is None
+@pytest.mark.parametrize("folding", [fold, fold_here])
+def test_fold(folding):
+    assert folding(lambda item: [item], range(40), lambda a, b: a + b) == list(range(40))
+    assert folding(lambda item: item, [], max) is None
+    assert folding(lambda item: None, [1, 2], lambda a, b: b) is None
+
+
+def test_a_fold_here_runs_in_this_process():
+    assert fold_here(lambda item: {os.getpid()}, range(3), set.union) == {os.getpid()}
 
 
 @pytest.mark.parametrize("num_buckets", [1, 3])

@@ -3,6 +3,7 @@ import pytest
 
 from raylabel.acceptance import Expected, assumed, certify, forecast, hopeless, learned, num_needed
 from raylabel.acceptance.certificate import Certificate
+from raylabel.acceptance.curve import fit_error_curve
 from raylabel.acceptance.forecast import SHARES, least_audit
 from raylabel.acceptance.histogram import EDGES, ConfidenceHistogram, count_bins
 
@@ -75,8 +76,12 @@ def test_learned_takes_the_pools_confidences_and_the_answers_rights():
 def test_learned_from_answers_that_are_all_right_or_all_wrong():
     counts = count_bins(np.full(10, 0.7, np.float32))
     some = np.full(9, 0.7, np.float32)
-    assert learned(some, np.ones(9, bool), counts=counts).accuracy == pytest.approx(9.5 / 10)
-    assert learned(some, np.zeros(9, bool), counts=counts).accuracy == pytest.approx(0.5 / 10)
+    known = EDGES[np.flatnonzero(counts)]
+    for correct in (np.ones(9, bool), np.zeros(9, bool)):
+        wrong = fit_error_curve(some, correct)(known)
+        assert learned(some, correct, counts=counts).chance.tolist() == (1 - wrong).tolist()
+    assert 0.8 < learned(some, np.ones(9, bool), counts=counts).accuracy < 1
+    assert 0 < learned(some, np.zeros(9, bool), counts=counts).accuracy < 0.4
     with pytest.raises(ValueError, match="got 0 held-out answers and 10 items"):
         learned(some[:0], np.ones(0, bool), counts=counts)
     with pytest.raises(ValueError, match="got 9 held-out answers and 0 items"):
@@ -152,14 +157,34 @@ def test_least_audit_is_the_test_at_the_easiest_part():
 
 def test_hopeless_says_why():
     pool = {"num_train": 50, "asked": FIVE}
-    assert hopeless(num_pool=10_000, num_audit=59, **pool) is None or "too few" in hopeless(
-        num_pool=10_000, num_audit=59, **pool
-    )
+    # 0.95 ** 58 = 0.0510 > 0.05 >= 0.95 ** 59 = 0.0485.
+    assert hopeless(num_pool=10_000, num_audit=60, **pool) is None
+    assert "58 audit answers are too few" in hopeless(num_pool=10_000, num_audit=58, **pool)
     assert "10 audit answers are too few" in hopeless(num_pool=10_000, num_audit=10, **pool)
     assert hopeless(num_pool=10_000, num_audit=200, **pool) is None
     # 5 % of the few that are left is less than one: all of them would have to be known.
     assert "too few" in hopeless(num_pool=200, num_audit=140, **pool)
     assert "people have answered every item" in hopeless(num_pool=200, num_audit=150, **pool)
+    assert "there are no audit answers" in hopeless(num_pool=200, num_audit=0, **pool)
+
+
+@pytest.mark.parametrize(("num_audit", "alpha"), [(400, 0.01), (100, 0.05)])
+def test_training_items_below_every_threshold_leave_a_chance(num_audit, alpha):
+    """Where confidences are spread a threshold leaves the training items out; in one bin none does."""
+    asked = (0.05, alpha, "auto")
+    assert hopeless(num_pool=1000, num_train=500, num_audit=num_audit, asked=asked) is None
+    train = np.arange(1000) < 500
+    audit = np.zeros(1000, bool)
+    audit[500 + np.random.default_rng(0).choice(500, num_audit, replace=False)] = True
+
+    def verdict(confidence):
+        pool = ConfidenceHistogram.of(confidence, human=audit | train)
+        right = np.ones(num_audit, bool)
+        return certify(confidence[audit], right, max_error=0.05, alpha=alpha, promise="auto", pool=pool)
+
+    spread = np.where(train, 0.01, np.linspace(0, 1, 1000)).astype(np.float32)
+    assert isinstance(verdict(spread), Certificate)
+    assert not isinstance(verdict(np.full(1000, 0.9, np.float32)), Certificate)
 
 
 def test_more_answers_than_items():

@@ -83,7 +83,7 @@ def test_one_more_round(tiny):
     commit_round(tiny, last(tiny, number=0), held=HELD[:3])
     done = find_round(tiny.campaign, 0)
     first = foresee(tiny.campaign, 0, done.model, done.predictions, answers(tiny), fold=fold)
-    assert (first["num_answers"], first["another_round"]) == (3, None)
+    assert (first["plan"], first["num_answers"], first["another_round"]) == (0, 3, None)
     tiny.campaign.records.commit("rounds/0000/forecast", Record(facts=first))
     commit_round(tiny, last(tiny, number=1), held=HELD)
     done = find_round(tiny.campaign, 1)
@@ -100,4 +100,4 @@ def test_nothing_held_out_foresees_nothing(tiny):
     commit_round(tiny, last(tiny, number=0))
     done = find_round(tiny.campaign, 0)
     found = foresee(tiny.campaign, 0, done.model, done.predictions, answers(tiny), fold=fold)
-    assert found == {"num_answers": None, "errors": None, "another_round": None}
+    assert found == {"plan": 0, "num_answers": None, "errors": None, "another_round": None}

@@ -7,6 +7,7 @@ from rich.console import Console
 from raylabel.acceptance import Certificate, Withheld
 from raylabel.reporting.accept import AuditView, quality
 from raylabel.reporting.report import (
+    beside_outcome,
     forecast_and_outcome,
     print_classes,
     print_rounds,
@@ -43,7 +44,7 @@ def verdict(of=CERTIFICATE, sample=None):
         facts={
             "verdict": "certificate" if certified else "withheld",
             "num_auto": of.num_auto if certified else 0,
-            "strata": [{"plan": 0}],
+            "strata": [{"plan": 0, "audit": sample or audit()}],
             "sentence": of.sentence(),
             "audit": sample or audit(),
         }
@@ -68,7 +69,7 @@ def test_round_facts():
         "backbone": "b",
         "verdict": "certificate",
         "num_auto": 700,
-        "strata": [{"plan": 0}],
+        "strata": [{"plan": 0, "audit": audit()}],
         "sentence": CERTIFICATE.sentence(),
         "audit_sample": audit(),
     }
@@ -131,10 +132,19 @@ def test_the_forecast_stands_beside_the_outcome(tiny):
     outcome = {"num_train": 50, "num_audit": 4, "coverage": 0.7, "num_open": 150}
     assert report["forecast"] == {**kept, "outcome": outcome}
     assert forecast_and_outcome(report) == [
-        "Forecast when it began: 50.0% of the pool labeled by machine (a certificate in 60% of draws), 300 left open; "
-        "outcome: 70.0%, 150.",
+        "Forecast when it began, of the 1,000 images of the first plan: 50.0% of the pool labeled by machine (a "
+        "certificate in 60% of draws), 300 left open; outcome: 70.0%, 150.",
         "One more round pays.",
     ]
+
+
+def test_the_outcome_of_a_pool_that_grew_is_that_of_all_its_items_and_audits(tiny):
+    tiny.campaign.records.commit("audit/forecast-0000", Record(facts={"num_rows": 1000}))
+    rounds = [round_facts(0, model(), verdict(), num_answers=150, plan=1)]
+    rounds[0]["strata"] = [{"audit": {"num_audited": 4}}, {"audit": {"num_audited": 3}}, {"audit": {"num_audited": 0}}]
+    labels = Record(facts={**LABELS, "num_human": 300, "num_auto": 1500, "num_undecided": 200})
+    outcome = {"num_train": 50, "num_audit": 7, "coverage": 0.75, "num_open": 200}
+    assert beside_outcome(tiny.campaign, rounds, labels) == {"num_rows": 1000, "outcome": outcome}
 
 
 def test_rounds_so_far(tiny):

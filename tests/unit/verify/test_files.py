@@ -36,6 +36,17 @@ def test_a_record_that_is_none_any_more(copy):
     assert "rounds/0000/answered.json: is no record any more" in copy.wrong()["files"][0]
 
 
+def test_a_record_with_one_more_field_is_told_of(copy):
+    """It would take itself, and the files that it names, out of the check."""
+    [name, *_] = [name for name in records_of(copy.store) if "/shard-" in name and name.startswith("embeddings/")]
+    name = name.removesuffix(".json")
+    copy.put(name, {**copy.record(name), "note": "mine"})
+    [said] = copy.wrong()["files"]
+    assert f"{name}.json: is no record any more (got facts, fingerprint, note, parts, writer, expected facts, f" in said
+    copy.put(name, ["mine"])
+    assert f"{name}.json: is no record any more (got a list, expected facts," in copy.wrong()["files"][0]
+
+
 def test_rows_that_a_record_miscounts(copy):
     part = copy.record("labels/labels")["parts"]["labels"][0]
     copy.forge(part["name"], rows=part["rows"] + 1)
@@ -53,7 +64,7 @@ def test_two_records_that_disagree_about_a_file(copy):
 
 def test_what_is_no_record_is_passed_over(copy):
     names = list(records_of(copy.store))
-    assert "campaign.json" in names and "rounds/0000/verdict.json" in names
+    assert "rounds/0000/verdict.json" in names and "campaign.json" not in names and "report.json" not in names
     assert not any(name.startswith("driver.lease") for name in names)
     num, wrong = check_files(copy.campaign)
     assert (num, wrong) == (len(list(copy.root.rglob("*.parquet"))), [])

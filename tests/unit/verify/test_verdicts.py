@@ -50,6 +50,20 @@ def test_a_certificate_that_was_changed(copy):
     assert any(".num_wrong: kept 0, recomputed" in line for line in copy.wrong()["verdicts"])
 
 
+def test_a_forecast_that_was_changed(copy):
+    tree = copy.record("rounds/0001/forecast")
+    tree["facts"]["num_answers"] += 1
+    copy.put("rounds/0001/forecast", tree)
+    found = copy.wrong()
+    count = tree["facts"]["num_answers"]
+    assert found == {"verdicts": [f"round 1: forecast.num_answers: kept {count}, recomputed {count - 1}"]}
+
+
+def test_a_forecast_that_is_gone(copy):
+    (copy.root / "rounds/0001/forecast.json").unlink()
+    assert copy.wrong() == {"verdicts": [f"{copy.root}: the forecast of round 1 is gone"]}
+
+
 def test_a_file_among_the_labels_that_no_record_names(copy):
     (copy.root / "labels" / "more.parquet").write_bytes(b"more")
     assert copy.wrong()["labels"] == ["labels/more.parquet: no record names this file"]

@@ -1,6 +1,6 @@
-"""Whether a verdict that was kept is the one that the same evidence gives again.
+"""Where facts that were kept differ from those that the same evidence gives again.
 
-Knows certificates and their numbers; knows nothing of where evidence comes from.
+Knows trees of JSON values; knows nothing of what they say or where evidence comes from.
 """
 
 from __future__ import annotations
@@ -9,54 +9,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from numpy.typing import NDArray
-
-from raylabel.acceptance.certificate import Certificate, Withheld
-from raylabel.acceptance.certify import certify
-from raylabel.acceptance.checks import BoolArray, ConfidenceArray
-from raylabel.acceptance.histogram import ConfidenceHistogram
-
 TOLERANCE = 1e-9
 """Real numbers agree up to this share: another build of SciPy rounds its last digits otherwise."""
-
-
-def verify(
-    verdict: Certificate | Withheld,
-    confidence: ConfidenceArray,
-    correct: BoolArray,
-    *,
-    weights: NDArray[Any] | None = None,
-    pool: ConfidenceHistogram | None = None,
-) -> list[str]:
-    """Recompute a verdict from its evidence and say where it differs.
-
-    Args:
-        verdict: as it was kept; its own `max_error`, `alpha` and `promise` are asked for again.
-        confidence: as in `certify`.
-        correct: as in `certify`.
-        weights: as in `certify`.
-        pool: as in `certify`.
-
-    Returns:
-        One sentence for each number that differs; none where the verdict is the one that the evidence gives.
-
-    Raises:
-        ValueError: evidence that `certify` refuses.
-
-    Cost: that of `certify`.
-    """
-    found = certify(
-        confidence,
-        correct,
-        max_error=verdict.max_error,
-        alpha=verdict.alpha,
-        promise=verdict.promise,
-        weights=weights,
-        pool=pool,
-    )
-    if type(found) is not type(verdict):
-        return [f"kept is a {_kind(verdict)}, the evidence gives a {_kind(found)}: {found.sentence()}"]
-    return differences(verdict.to_dict(), found.to_dict())
 
 
 def differences(kept: Any, found: Any, *, where: str = "") -> list[str]:
@@ -99,7 +53,3 @@ def _same(kept: Any, found: Any) -> bool:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _kind(verdict: Certificate | Withheld) -> str:
-    return "certificate" if isinstance(verdict, Certificate) else "refusal"
