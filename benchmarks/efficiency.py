@@ -2,9 +2,9 @@
 
 CIFAR-10 (50,000 to pick from), a long-tailed cut of it (1:50), TrashNet and magnetic tiles; ours beside
 scikit-activeml's on the same embeddings, head and first answers. TrashNet was not looked at while `auto` was tuned.
-The best single strategy is chosen on the first half of the seeds and judged on the other; so on CIFAR-10's sets
-all but the best are drawn on the first half alone. Curves are kept in --work, one file
-each: a run that was stopped goes on. --quick: 3 seeds of the two small sets.
+The best single strategy is chosen on the first half of the seeds and judged on the other; so on CIFAR-10's sets all
+but the best are drawn on the first half alone. Curves are kept in --work, one file each: a run that was stopped goes
+on. --quick: 3 seeds of the two small sets.
 """
 
 from __future__ import annotations
@@ -194,10 +194,11 @@ def main() -> None:
     )
     outcome = Outcome("efficiency", columns)
     tell(outcome, sets)
-    outcome.notes.append(
-        f"{len(seeds)} seeds; {len(seeds) // 2} of CIFAR-10's sets, but for random, auto and the best single strategy. "
-        f"Not drawn there: {', '.join(LEFT_OUT)}."
-    )
+    if not options.quick:
+        outcome.notes.append(
+            f"{len(seeds)} seeds; {len(seeds) // 2} of CIFAR-10's sets, but for random, auto and the best single "
+            f"strategy. Not drawn there: {', '.join(LEFT_OUT)}."
+        )
     outcome.limits = {
         name: {"budgets": BUDGETS[name], "random": curves["random"].mean(axis=0).round(4).tolist()}
         for name, curves in sets.items()

@@ -58,7 +58,7 @@ ANSWERS = pa.schema(
 )
 
 RESOLVED = pa.schema(_ROW + _ID + [("purpose", pa.string()), ("label_index", pa.int32()), ("round", pa.int32())])
-"""A round's answers after consensus: one row for each item asked; label_index -1 where nobody could tell."""
+"""A round's answers after consensus: one row for each item answered; label_index -1 where nobody could tell."""
 
 HELD_OUT = pa.schema([*_ROW, ("confidence", pa.float32()), ("correct", pa.bool_())])
 """Training answers as heads see them that did not learn from them: confidence of the label, and whether it is right."""

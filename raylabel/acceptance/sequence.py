@@ -52,8 +52,28 @@ class Asked:
         return f"each threshold at 1/{self.num_steps} of alpha" if self.level < self.alpha else "fixed sequence"
 
 
+class _Counts:
+    """What tests of counts have in common, whatever they are counted in."""
+
+    num_wrong: CountArray
+
+    def passes(self, num_wrong: CountArray) -> BoolArray:
+        """Return whether each test passes, if so many audited items are wrong."""
+        raise NotImplementedError
+
+    @property
+    def passed(self) -> BoolArray:
+        """Whether each test passes."""
+        return self.passes(self.num_wrong)
+
+    @property
+    def passable(self) -> BoolArray:
+        """Whether each test would pass if none of the audited items were wrong."""
+        return self.passes(np.zeros_like(self.num_wrong))
+
+
 @dataclass(frozen=True, eq=False)
-class PoolTests:
+class PoolTests(_Counts):
     """The tests of a finite pool, highest threshold first; arrays are (L,)."""
 
     asked: Asked
@@ -87,16 +107,6 @@ class PoolTests:
         # Where the product was rounded up to a whole number.
         allowed -= allowed / np.maximum(self.of, 1) > self.asked.max_error
         return allowed
-
-    @property
-    def passed(self) -> BoolArray:
-        """Whether each test passes."""
-        return self.passes(self.num_wrong)
-
-    @property
-    def passable(self) -> BoolArray:
-        """Whether each test would pass if none of the audited items were wrong."""
-        return self.passes(np.zeros_like(self.num_wrong))
 
     def take(self, at: NDArray[np.int64]) -> Self:
         """Return the tests at some of the thresholds."""
@@ -141,7 +151,7 @@ class PoolTests:
 
 
 @dataclass(frozen=True, eq=False)
-class SampleTests:
+class SampleTests(_Counts):
     """The tests of an infinite population, highest threshold first; arrays are (L,)."""
 
     asked: Asked
@@ -159,16 +169,6 @@ class SampleTests:
     def coverage(self) -> NDArray[np.float64]:
         """The part of the audit that passes each threshold."""
         return self.num_audited / self.num_drawn
-
-    @property
-    def passed(self) -> BoolArray:
-        """Whether each test passes."""
-        return self.passes(self.num_wrong)
-
-    @property
-    def passable(self) -> BoolArray:
-        """Whether each test would pass if none of the audited items were wrong."""
-        return self.passes(np.zeros_like(self.num_wrong))
 
     def take(self, at: NDArray[np.int64]) -> Self:
         """Return the tests at some of the thresholds."""

@@ -23,8 +23,8 @@ def ask(campaign: Campaign, plan: Plan, number: int, shortlist: Record, audit: R
     """Get the answers of a round; once. Later answers to the same shortlist change nothing.
 
     Returns:
-        The record of the answers after consensus: part "resolved", facts num_answered and annotators, as `join_round`
-        gives them.
+        The record of the answers after consensus: part "resolved", facts num_answered, answers (names of the records
+        that hold those that counted) and annotators, as `join_round` gives them.
 
     Raises:
         WaitingForPeople: answers are missing and the config says not to wait for them here.

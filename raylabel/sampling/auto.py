@@ -83,7 +83,8 @@ def adapt(choice: Choice, probabilities: ProbabilityArray, *, num_answers: int) 
 
     Picks are then shared out over predicted classes, so that rare ones get their answers. Behind a background, which
     such a share would ask about as much as about all others, the first answers go to what is farthest from all that is
-    known. Shares are means of probabilities: a head of few answers names one class far too often, but knows its doubts.
+    known. Shares are means of probabilities: a head of few answers names one class far too often, but knows its doubts;
+    so they are looked at even where its doubts about single items are taken for noise.
 
     Args:
         choice: from `choose`, where there is a model.
