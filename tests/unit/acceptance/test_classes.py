@@ -45,7 +45,15 @@ def test_classes_with_too_few_audited_items_take_no_share():
     assert found[1].reason == (
         "40 audited items are predicted to be of this class, and beside 2 other classes a certificate takes 80 at least"
     )
-    assert found[1].num_needed is None or found[1].num_needed >= 80
+    # What one is told who asks about this class alone, with its share: here that no audit of 400 items would do.
+    confidence, correct, predicted, pools = campaign([4000, 400, 750])
+    mine = predicted == 1
+    alone = certify(confidence[mine], correct[mine], pool=pools[1], **{**FIVE, "alpha": 0.05 / 3})
+    assert isinstance(alone, Withheld)
+    assert found[1].num_needed == alone.num_needed
+    larger = by_class([40_000, 6_000], step=200)[1]
+    assert larger.num_audited == 30
+    assert larger.num_needed is not None and larger.num_needed >= 72
     assert list(found) == [0, 1, 2]
 
 
