@@ -92,11 +92,13 @@ class Labeling(_Section):
     """Who answers."""
 
     labeler: Literal["files", "oracle"] = "files"
-    """"files": `raylabel export` and `raylabel import`; "oracle": the pool's own labels, for benchmarks."""
+    """"files": people, by `raylabel review`, or `export` and `import`; "oracle": the pool's own labels."""
     wait: Literal["exit", "poll"] = "exit"
     """Until the answers are there: "exit" with code 10 and run again later, or "poll"."""
     poll_s: Annotated[float, Field(gt=0)] = 30.0
     """Seconds between two looks for answers."""
+    answers_per_item: Positive = 1
+    """So many people answer each item, and one more where they are tied or, on the review page, none can tell."""
     consensus: Literal["majority", "dawid_skene"] = "majority"
     """Several answers of an item: the most named label, or each weighed by how often its annotator errs."""
 

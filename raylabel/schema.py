@@ -41,6 +41,17 @@ SHORTLIST = pa.schema(
     _ROW + _ID + [("position", pa.int32()), ("strategy", pa.string()), ("score", pa.float32()), ("reason", pa.string())]
 )
 
+HINTS = pa.schema(
+    [
+        *_ROW,
+        ("group", pa.int32()),
+        ("top_index", pa.list_(pa.int32())),
+        ("top_probability", pa.list_(pa.float32())),
+        ("neighbours", pa.list_(pa.int64())),
+    ]
+)
+"""What a page shows beside items that a strategy picked: their group, a head's top guesses, the nearest answered."""
+
 ANSWERS = pa.schema(
     [
         ("answer_id", pa.string()),

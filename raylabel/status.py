@@ -7,7 +7,7 @@ from typing import Any
 
 from raylabel.campaign import Campaign, find_labels, newest_plan
 from raylabel.errors import RaylabelError
-from raylabel.labeling.answers import collect, standing
+from raylabel.labeling.answers import Ledger, settled
 from raylabel.labeling.files import newest_shortlist
 from raylabel.progress import counted
 from raylabel.reporting.report import rounds_so_far
@@ -41,7 +41,7 @@ def _questions(campaign: Campaign) -> dict[str, int] | None:
         number, items = newest_shortlist(campaign)
     except RaylabelError:
         return None
-    answered = standing(collect(campaign, number))
+    answered = settled(Ledger(campaign, number).latest, each=campaign.config.labeling.answers_per_item)
     missing = sum(item["id"] not in answered for item in items)
     return {"round": number, "asked": len(items), "missing": missing}
 

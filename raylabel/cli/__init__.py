@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import raylabel
-from raylabel.cli import begin, bench, campaign, files, plan, search, verify
+from raylabel.cli import begin, bench, campaign, files, plan, review, search, verify
 from raylabel.errors import RaylabelError
 from raylabel.signals import Signals
 
@@ -26,6 +26,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": campaign.train,
     "accept": campaign.accept,
     "status": campaign.status,
+    "review": review.review,
     "export": files.export,
     "import": files.import_,
     "verify": verify.verify,

@@ -6,8 +6,9 @@ Knows tables in the workspace; knows nothing of who answers or how, or of how an
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -23,6 +24,17 @@ Kind = Literal["label", "skip", "cannot_tell", "retract"]
 
 SECOND_LOOK = "second_look"
 """The purpose, and in a shortlist the strategy, of asking again about an answer that the model doubts."""
+
+PAGE = "review"
+"""The source of answers that were given on the review page."""
+
+READERS = 16
+"""Records of answers that are read at once: a page appends many small ones."""
+
+
+def enough(number: int) -> str:
+    """Name of the record that says to go on with what is answered: only the audit is still waited for."""
+    return f"{folder(number)}/enough"
 
 
 @dataclass(frozen=True)
@@ -48,56 +60,105 @@ class Answer:
 
 
 def append(campaign: Campaign, answers: Sequence[Answer]) -> int:
-    """Append answers to their rounds; what an annotator has said last of an item is not said again.
-
-    Answers with an id of their own are known by it. Of the others the last one of each annotator and item counts,
-    and is new unless it repeats what the annotator's latest answer there says: a correction back is a new answer.
+    """Append answers to their rounds, as `Ledger.append` does.
 
     Returns:
         How many were new.
     """
-    new = 0
     by_round: dict[int, list[Answer]] = defaultdict(list)
     for answer in answers:
         by_round[answer.round].append(answer)
-    for number, found in by_round.items():
-        fresh = _fresh(collect(campaign, number), found)
+    return sum(len(Ledger(campaign, number).append(found)) for number, found in by_round.items())
+
+
+class Ledger:
+    """The answers of one round as one process knows them: each record is read once, however often it looks again.
+
+    Args:
+        campaign: whose workspace.
+        number: the round.
+
+    Cost: 1 kB an answer. Opening it reads the round's answers; `refresh` and `append` only what is new.
+    """
+
+    def __init__(self, campaign: Campaign, number: int) -> None:
+        self.campaign, self.number = campaign, number
+        self.names: set[str] = set()
+        """The records that were read or written."""
+        self.latest: dict[tuple[str, str], dict[str, Any]] = {}
+        """As `latest_of` gives it."""
+        self._known: set[str] = set()
+        self.refresh()
+
+    def refresh(self) -> list[dict[str, Any]]:
+        """Read what others have appended since the last look; returns those answers."""
+        new = sorted(set(taken(self.campaign, self.number)) - self.names)
+        rows = [row for row in collect(self.campaign, self.number, new).to_pylist() if self._note(row)] if new else []
+        self.names |= set(new)
+        return rows
+
+    def append(self, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+        """Append answers; what an annotator has said last of an item is not said again.
+
+        Answers with an id of their own are known by it. Of the others the last one of each annotator and item counts,
+        and is new unless it repeats what the annotator's latest answer there says: a correction back is a new answer.
+
+        Returns:
+            The new ones, as rows of schema.ANSWERS: they are in the workspace.
+        """
+        fresh = self._fresh(answers)
         if not fresh:
-            continue
-        columns: dict[str, list[Any]] = {
-            name: [getattr(answer, name) for answer in fresh.values()] for name in schema.ANSWERS.names
-        }
-        columns["answer_id"] = list(fresh)
-        table = pa.table(columns, schema=schema.ANSWERS)
+            return []
+        rows = [
+            {**{name: getattr(answer, name) for name in schema.ANSWERS.names}, "answer_id": key}
+            for key, answer in fresh.items()
+        ]
+        table = pa.Table.from_pylist(rows, schema=schema.ANSWERS)
         name = hashlib.sha256("\n".join(sorted(fresh)).encode()).hexdigest()[:16]
-        part = write_part(campaign.store, f"{folder(number)}/answers/part", table)
-        campaign.records.commit(f"{folder(number)}/answers/{name}", Record(parts={"answers": [part]}))
-        new += len(fresh)
-    return new
+        store, place = self.campaign.store, f"{folder(self.number)}/answers"
+        part = write_part(store, f"{place}/part", table)
+        self.campaign.records.commit(f"{place}/{name}", Record(parts={"answers": [part]}))
+        self.names.add(name)
+        return [row for row in rows if self._note(row)]
 
+    def knows(self, answer_id: str) -> bool:
+        """Whether an answer of that id lies in the workspace."""
+        return answer_id in self._known
 
-def _fresh(stored: pa.Table, answers: Iterable[Answer]) -> dict[str, Answer]:
-    """The answers that say something new, by key."""
-    known = set(stored.column("answer_id").to_pylist())
-    latest = latest_of(stored)
-    own = {answer.answer_id: answer for answer in answers if answer.answer_id}
-    last = {(answer.id, answer.annotator): answer for answer in answers if not answer.answer_id}
-    fresh = {key: answer for key, answer in own.items() if key not in known}
-    for place, answer in last.items():
-        before = latest.get(place)
-        if before is not None and (before["kind"], before["label"]) == (answer.kind, answer.label):
-            continue
-        key = answer.key(before["answer_id"] if before else "")
-        if key not in known:
-            fresh[key] = answer
-    return fresh
+    def _note(self, row: dict[str, Any]) -> bool:
+        """Take an answer into account; False if it was."""
+        if row["answer_id"] in self._known:
+            return False
+        self._known.add(row["answer_id"])
+        place = row["id"], row["annotator"]
+        before = self.latest.get(place)
+        if before is None or _order(before) < _order(row):
+            self.latest[place] = row
+        return True
+
+    def _fresh(self, answers: Iterable[Answer]) -> dict[str, Answer]:
+        """The answers that say something new, by key."""
+        own = {answer.answer_id: answer for answer in answers if answer.answer_id}
+        last = {(answer.id, answer.annotator): answer for answer in answers if not answer.answer_id}
+        fresh = {key: answer for key, answer in own.items() if key not in self._known}
+        for place, answer in last.items():
+            before = self.latest.get(place)
+            if before is not None and (before["kind"], before["label"]) == (answer.kind, answer.label):
+                continue
+            key = answer.key(before["answer_id"] if before else "")
+            if key not in self._known:
+                fresh[key] = answer
+        return fresh
 
 
 def latest_of(answers: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
     """Each annotator's latest answer for each item: that of the latest round, whatever clocks say."""
     rows: Iterable[dict[str, Any]] = answers.to_pylist()
-    ordered = sorted(rows, key=lambda row: (row["round"], row["answered_at"], row["answer_id"]))
-    return {(row["id"], row["annotator"]): row for row in ordered}
+    return {(row["id"], row["annotator"]): row for row in sorted(rows, key=_order)}
+
+
+def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["round"], row["answered_at"], row["answer_id"]
 
 
 def taken(campaign: Campaign, number: int) -> list[str]:
@@ -107,12 +168,19 @@ def taken(campaign: Campaign, number: int) -> list[str]:
 
 
 def collect(campaign: Campaign, number: int, names: Sequence[str] | None = None) -> pa.Table:
-    """The answers of a round, one row for each answer id: all of them, or those of some records."""
+    """The answers of a round, one row for each answer id: all of them, or those of some records.
+
+    Cost: two small reads a record, `READERS` at once.
+    """
     place = f"{folder(number)}/answers"
     names = taken(campaign, number) if names is None else names
-    records = [campaign.records.find(f"{place}/{name}") for name in names]
-    parts = [part for record in records if record for part in record.parts["answers"]]
-    table = read_parts(campaign.store, parts, schema=schema.ANSWERS)
+
+    def read(name: str) -> pa.Table:
+        record = campaign.records.find(f"{place}/{name}")
+        return read_parts(campaign.store, record.parts["answers"] if record else (), schema=schema.ANSWERS)
+
+    with ThreadPoolExecutor(READERS) as readers:
+        table = pa.concat_tables([schema.ANSWERS.empty_table(), *readers.map(read, names)])
     first: dict[str, int] = {}
     for position, key in enumerate(table.column("answer_id").to_pylist()):
         first.setdefault(key, position)
@@ -122,6 +190,39 @@ def collect(campaign: Campaign, number: int, names: Sequence[str] | None = None)
 def standing(answers: pa.Table) -> set[str]:
     """The items that have an answer which was not retracted."""
     return {name for (name, _), row in latest_of(answers).items() if row["kind"] != "retract"}
+
+
+def settled(latest: Mapping[tuple[str, str], Mapping[str, Any]], *, each: int) -> set[str]:
+    """The items that want no further answer.
+
+    Args:
+        latest: as `latest_of` gives it.
+        each: people who answer an item, `labeling.answers_per_item`.
+    """
+    said: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for (name, _), row in latest.items():
+        if row["kind"] != "retract":
+            said[name].append(row)
+    return {name for name, answers in said.items() if not wants_more(answers, each=each)}
+
+
+def wants_more(answers: Sequence[Mapping[str, Any]], *, each: int) -> bool:
+    """Whether one more person is to be asked about an item.
+
+    `each` people are. One more is where the labels that most of them name are tied, and where none of them gave a label
+    and one could not tell: on a page the item goes on to somebody else; a sheet's "cannot_tell" is its last word.
+
+    Args:
+        answers: those that stand, one for each annotator: kind, label and source.
+        each: people who answer an item.
+    """
+    if len(answers) != each:
+        return len(answers) < each
+    labels = Counter(answer["label"] for answer in answers if answer["kind"] == "label")
+    if not labels:
+        return any(answer["kind"] == "cannot_tell" and answer["source"] == PAGE for answer in answers)
+    first, *others = labels.most_common(2)
+    return any(count == first[1] for _, count in others)
 
 
 def purpose_of(item: Mapping[str, Any], audited: set[int]) -> str:

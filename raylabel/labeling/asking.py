@@ -11,7 +11,7 @@ import pyarrow as pa
 from raylabel import schema
 from raylabel.campaign import Campaign, Rows, folder
 from raylabel.errors import WaitingForPeople
-from raylabel.labeling.answers import collect, purpose_of, standing, taken
+from raylabel.labeling.answers import Ledger, collect, enough, purpose_of, settled, standing
 from raylabel.labeling.joining import join_round
 from raylabel.labeling.oracle import answer_from_pool
 from raylabel.pool import Plan
@@ -37,7 +37,7 @@ def _ask(campaign: Campaign, plan: Plan, number: int, shortlist: Record, audit: 
     items = read_parts(campaign.store, shortlist.parts["shortlist"], schema=schema.SHORTLIST).to_pylist()
     if campaign.config.labeling.labeler == "oracle":
         answer_from_pool(campaign, plan, number, items, audit)
-    names = _await(campaign, number, items)
+    names = _await(campaign, number, items, set(audit.tolist()))
     resolved, annotators = resolve(campaign, number, items, audit, names=names)
     part = write_part(campaign.store, f"{folder(number)}/answered", resolved)
     # Later answers join the round's folder: only these count.
@@ -78,21 +78,31 @@ def resolve(
     return pa.table(columns, schema=schema.RESOLVED), annotators
 
 
-def _await(campaign: Campaign, number: int, items: list[dict[str, Any]]) -> list[str]:
-    """The records of answers that cover the whole shortlist."""
-    told = -1
+def _await(campaign: Campaign, number: int, items: list[dict[str, Any]], audited: set[int]) -> list[str]:
+    """The records of answers that cover the whole shortlist, or its audit items where people say that it is enough."""
+    told, ledger = -1, Ledger(campaign, number)
     while True:
-        names = taken(campaign, number)
-        answered = standing(collect(campaign, number, names))
-        missing = sum(item["id"] not in answered for item in items)
+        missing = _missing(campaign, ledger, items, audited)
         if missing == 0:
-            return names
+            return sorted(ledger.names)
         if campaign.config.labeling.wait == "exit":
             raise WaitingForPeople(
-                f"round {number} waits for {missing} of {len(items)} answers: write the questions with "
-                "`raylabel export`, bring the answers in with `raylabel import`, then run the same command again"
+                f"round {number} waits for {missing} of {len(items)} answers: answer them on the page that `raylabel "
+                "review` opens, or write the questions with `raylabel export` and bring the answers in with "
+                "`raylabel import`; then run the same command again"
             )
         if missing != told:
             say(f"round {number} · ask: {missing} of {len(items)} answers are missing; looking again as they come")
             told = missing
         time.sleep(campaign.config.labeling.poll_s)
+        ledger.refresh()
+
+
+def _missing(campaign: Campaign, ledger: Ledger, items: list[dict[str, Any]], audited: set[int]) -> int:
+    """How many items are still waited for."""
+    done = settled(ledger.latest, each=campaign.config.labeling.answers_per_item)
+    missing = [item for item in items if item["id"] not in done]
+    if missing and campaign.records.find(enough(ledger.number)) is not None:
+        there = {name for (name, _), row in ledger.latest.items() if row["kind"] != "retract"}
+        missing = [item for item in missing if item["row"] in audited and item["id"] not in there]
+    return len(missing)

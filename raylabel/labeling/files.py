@@ -19,7 +19,7 @@ from PIL import Image
 from raylabel import schema
 from raylabel.campaign import Campaign, Rows, find_labels, folder
 from raylabel.errors import AnswersError, ConfigError, PoolError, RaylabelError
-from raylabel.labeling.answers import Answer, append, collect, index_of, purpose_of, standing
+from raylabel.labeling.answers import Answer, Ledger, append, collect, index_of, purpose_of, settled
 from raylabel.labeling.sheet import read_sheet, said_in, text_of
 from raylabel.pool import Plan, ShardUnreadable, Want
 from raylabel.pool.read import fetch_from
@@ -67,7 +67,7 @@ def export_shortlist(campaign: Campaign, plan: Plan, target: Path) -> tuple[int,
     number, items = newest_shortlist(campaign)
     if target.exists():
         _check_imported(campaign, target, number)
-    answered = standing(collect(campaign, number))
+    answered = settled(Ledger(campaign, number).latest, each=campaign.config.labeling.answers_per_item)
     items = [item for item in items if item["id"] not in answered]
     images = _images(campaign, plan, number, items, target)
     blank = dict.fromkeys(COLUMNS, "") | {"round": str(number)}

@@ -18,6 +18,7 @@ from raylabel.check import strategy_of
 from raylabel.errors import ConfigError
 from raylabel.labeling.answers import SECOND_LOOK, resolved_before
 from raylabel.labeling.auditing import readable_audit
+from raylabel.labeling.hints import hints_of
 from raylabel.labeling.narrowing import COLUMNS, Indexed, narrow
 from raylabel.labeling.second_look import second_looks
 from raylabel.models.heads import Head, fit_members
@@ -60,8 +61,8 @@ def select(
         model: of the round before; None in round 0, and while all answers name one class: the cold start picks then.
 
     Returns:
-        The record of the shortlist: part "shortlist", facts strategy (what "auto" chose), num_train, num_audit and
-        num_second_looks.
+        The record of the shortlist: parts "shortlist" and, where people are asked, "hints"; facts strategy (what "auto"
+        chose), num_train, num_audit and num_second_looks.
     """
     return campaign.records.once(
         f"{folder(number)}/shortlist",
@@ -96,7 +97,7 @@ def _select(
         )
     size = min(size, len(candidates))
     work = _Pick(campaign, number, named, pieces, model, (history, note))
-    picked = runtime.call(work, candidates, answered, size)
+    picked, hints = runtime.call(work, candidates, answered, size)
     # All of it in round 0; later what a pool has grown by, and what could not be read before.
     due = readable_audit(campaign, pieces, np.setdiff1d(audit, answered.column("row").to_numpy()))
     doubted = second_looks(campaign, number)
@@ -105,10 +106,12 @@ def _select(
     by = f"{choice.strategy} ({choice.why})" if choice.why else choice.strategy
     again = f", and {doubted.num_rows} that the model doubts again" if doubted.num_rows else ""
     say(f"round {number} · select: {size} of {len(candidates):,} candidates by {by}{again}")
-    part = write_part(campaign.store, f"{folder(number)}/shortlist", picked)
+    parts = {"shortlist": [write_part(campaign.store, f"{folder(number)}/shortlist", picked)]}
+    if config.labeling.labeler != "oracle":
+        parts["hints"] = [write_part(campaign.store, f"{folder(number)}/hints", hints)]
     facts = {"strategy": choice.strategy, "num_train": size, "num_audit": due.num_rows}
     facts["num_second_looks"] = doubted.num_rows
-    return Record(facts=facts, parts={"shortlist": [part]})
+    return Record(facts=facts, parts=parts)
 
 
 def _named(campaign: Campaign, number: int, answered: pa.Table, *, has_model: bool) -> tuple[str, str]:
@@ -173,19 +176,28 @@ class _Pick:
     before: tuple[tuple[Round, ...], str] = ((), "")
     """How the rounds before went, and what every reason ends with."""
 
-    def __call__(self, candidates: Rows, answered: pa.Table, size: int) -> pa.Table:
+    def __call__(self, candidates: Rows, answered: pa.Table, size: int) -> tuple[pa.Table, pa.Table]:
         store = self.campaign.store
         # Ties break by the lower position, so positions must follow ids.
         table = gather_rows(store, self.pieces.holding(candidates))
         assert table is not None, "candidates come from these pieces"
         table = table.sort_by("id")
-        labeled = self._labeled(answered, embeddings_of(table).shape[1])
+        labeled, rows = self._labeled(answered, embeddings_of(table).shape[1])
         table = self._once_each(table, labeled, size)
         embeddings = embeddings_of(table)
         seen = Candidates(embeddings.astype(np.float32), **self._asked(embeddings, labeled))
         picks = pick(self.named, seen, labeled, size=size, rng=self.campaign.rng("select", self.number))
         chosen = table.select(["row", "id"]).take(pa.array(picks.positions))
-        return _shortlist(chosen, self.named, picks.scores, [reason + self.before[1] for reason in picks.reasons])
+        hints = hints_of(
+            chosen.column("row").to_numpy(),
+            embeddings[picks.positions],
+            head=Head.from_bytes(store.read(self.model.head)) if self.model else None,
+            answered=rows,
+            answered_embeddings=labeled.embeddings,
+            rng=self.campaign.rng("hints", self.number),
+        )
+        reasons = [reason + self.before[1] for reason in picks.reasons]
+        return _shortlist(chosen, self.named, picks.scores, reasons), hints
 
     def _once_each(self, table: pa.Table, labeled: Labeled, size: int) -> pa.Table:
         """One of each group of near-duplicates, none of an answered group; all, where that would be too few to ask."""
@@ -218,14 +230,17 @@ class _Pick:
             found["members"] = np.stack([member.probabilities(embeddings).astype(np.float32) for member in members])
         return found
 
-    def _labeled(self, answered: pa.Table, dim: int) -> Labeled:
+    def _labeled(self, answered: pa.Table, dim: int) -> tuple[Labeled, Rows]:
+        """The training answers as strategies see them, and their rows."""
         known = training_answers(answered)
         table = gather_rows(self.campaign.store, self.pieces.holding(known.column("row").to_numpy()))
         if table is None:
-            return Labeled(np.empty((0, dim), dtype=np.float32), np.empty(0, dtype=np.int32), self.before[0])
+            nothing = Labeled(np.empty((0, dim), dtype=np.float32), np.empty(0, dtype=np.int32), self.before[0])
+            return nothing, np.empty(0, dtype=np.int64)
         label_of = dict(zip(known.column("row").to_pylist(), known.column("label_index").to_pylist(), strict=True))
         labels = np.array([label_of[row] for row in table.column("row").to_pylist()], dtype=np.int32)
-        return Labeled(embeddings_of(table).astype(np.float32), labels, self.before[0])
+        found = Labeled(embeddings_of(table).astype(np.float32), labels, self.before[0])
+        return found, table.column("row").to_numpy()
 
 
 def _shortlist(items: pa.Table, strategy: str, scores: NDArray[np.float32], reasons: list[str]) -> pa.Table:

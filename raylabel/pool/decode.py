@@ -88,6 +88,25 @@ def decode(data: bytes | None, backbone: Backbone, *, max_pixels: int) -> NDArra
     return _other(data, backbone, max_pixels)
 
 
+def picture(data: bytes | None, *, max_pixels: int, least: int | None = None) -> Image.Image:
+    """Decode one image whole, as a person sees it.
+
+    Args:
+        data: as in `decode`.
+        max_pixels: as in `decode`.
+        least: a JPEG may be shrunk while it is decoded, to no less than so many pixels a side.
+
+    Raises:
+        Undecodable: as `decode`.
+    """
+    if not data:
+        raise Undecodable("empty", "no bytes")
+    header = _opened(data, max_pixels)
+    if least is not None:
+        header.draft("RGB", (least, least))
+    return _shown(header)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """A picture as a person sees it, and as `decode` sees it: upright, 8 bits a channel, transparency on white.
 
@@ -133,6 +152,12 @@ def _jpeg(data: bytes, size: tuple[int, int], backbone: Backbone, max_pixels: in
 
 
 def _other(data: bytes, backbone: Backbone, max_pixels: int) -> NDArray[np.uint8]:
+    pixels = np.array(_shown(_opened(data, max_pixels)))
+    return to_size(torch.from_numpy(pixels), Orientation(), backbone)
+
+
+def _opened(data: bytes, max_pixels: int) -> Image.Image:
+    """The header, as Pillow reads it."""
     try:
         header = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
@@ -140,15 +165,19 @@ def _other(data: bytes, backbone: Backbone, max_pixels: int) -> NDArray[np.uint8
     except Exception as error:  # noqa: BLE001 - what a parser raises on hostile bytes is nowhere documented
         raise Undecodable("not_an_image", f"starts with {bytes(data[:16])!r} ({type(error).__name__})") from None
     _check_size(*header.size, max_pixels)
+    return header
+
+
+def _shown(header: Image.Image) -> Image.Image:
+    """The pixels, as `to_rgb` gives them."""
     try:
-        pixels = np.array(to_rgb(header))
+        return to_rgb(header)
     except Undecodable:
         raise
     except Exception as error:  # noqa: BLE001 - as above: AVIF raises RuntimeError, PNG SyntaxError
         text = str(error).partition("\n")[0] or type(error).__name__
         code = "cut" if "truncated" in text.lower() or "incomplete" in text.lower() else "decode_failed"
         raise Undecodable(code, text) from None
-    return to_size(torch.from_numpy(pixels), Orientation(), backbone)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -1,9 +1,9 @@
-"""The driver's lease: one driver at a time, told apart by a fencing number.
+"""Leases: one driver at a time, and one review server beside it, told apart by fencing numbers.
 
 `driver.lease/000007.json` is the seventh driver's. Whoever creates the next number holds the workspace; a
 number is free to be followed once its heartbeat is older than 60 s, once it was given back, or once its
 process is gone from this machine. A driver that finds a higher number than its own stops.
-Knows the store and the clock; knows nothing of what the driver does.
+Knows the store and the clock; knows nothing of what the holders do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from raylabel.workspace.store import Store
 
 LIFETIME_S = 60.0
 HEARTBEAT_S = 15.0
-FOLDER = "driver.lease"
+DRIVER, REVIEW = "driver", "review server"
+"""Who may hold a workspace: one of each kind at a time."""
 
 
 @dataclass
@@ -36,37 +37,40 @@ class Lease:
     store: Store
     number: int
     writer: str
+    who: str = DRIVER
     lost: str | None = field(default=None)
 
     def check(self) -> None:
-        """Raise LeaseHeld if another driver took over."""
+        """Raise LeaseHeld if another one took over."""
         if self.lost is not None:
             raise LeaseHeld(self.lost)
 
     def beat(self) -> None:
         """Renew the lease, or notice that it is lost."""
-        newest = _newest(self.store)
+        newest = _newest(self.store, self.who)
         if newest is not None and newest > self.number:
-            self.lost = f"{self.store.root}: another driver (number {newest}) took over from this one ({self.number})"
+            self.lost = (
+                f"{self.store.root}: another {self.who} (number {newest}) took over from this one ({self.number})"
+            )
             return
-        self.store.write(_name(self.number), _content(self.writer, released=False))
+        self.store.write(_name(self.who, self.number), _content(self.writer, released=False))
 
     def release(self) -> None:
         """Give the lease back, so that the next driver need not wait."""
         if self.lost is None:
-            self.store.write(_name(self.number), _content(self.writer, released=True))
+            self.store.write(_name(self.who, self.number), _content(self.writer, released=True))
 
 
 @contextlib.contextmanager
-def hold(store: Store) -> Iterator[Lease]:
-    """Hold the driver's lease of a workspace while the block runs.
+def hold(store: Store, who: str = DRIVER) -> Iterator[Lease]:
+    """Hold the driver's lease of a workspace, or the review server's, while the block runs.
 
     Raises:
-        LeaseHeld: another driver holds it.
+        LeaseHeld: another one holds it.
     """
-    lease = acquire(store)
+    lease = acquire(store, who)
     stop = threading.Event()
-    thread = threading.Thread(target=_keep, args=(lease, stop), name="driver-lease", daemon=True)
+    thread = threading.Thread(target=_keep, args=(lease, stop), name=f"{who} lease", daemon=True)
     thread.start()
     try:
         yield lease
@@ -76,29 +80,29 @@ def hold(store: Store) -> Iterator[Lease]:
         lease.release()
 
 
-def acquire(store: Store) -> Lease:
+def acquire(store: Store, who: str = DRIVER) -> Lease:
     """Take the lease, or raise LeaseHeld with its holder and when to try again."""
-    newest = _newest(store)
+    newest = _newest(store, who)
     if newest is not None:
-        holder = json.loads(store.read(_name(newest)))
+        holder = json.loads(store.read(_name(who, newest)))
         left = _seconds_left(holder)
         if left > 0:
             raise LeaseHeld(
-                f"{store.root}: another driver holds it (process {holder['pid']} on {holder['host']}); "
+                f"{store.root}: another {who} holds it (process {holder['pid']} on {holder['host']}); "
                 f"wait for it or stop it, its lease ends {left:.0f} s after its last sign of life"
             )
-    lease = Lease(store=store, number=(newest or 0) + 1, writer=uuid.uuid4().hex)
-    if not store.create(_name(lease.number), _content(lease.writer, released=False)):
-        raise LeaseHeld(f"{store.root}: another driver took it at this moment; try again when that one is done")
+    lease = Lease(store=store, number=(newest or 0) + 1, writer=uuid.uuid4().hex, who=who)
+    if not store.create(_name(who, lease.number), _content(lease.writer, released=False)):
+        raise LeaseHeld(f"{store.root}: another {who} took it at this moment; try again when that one is done")
     return lease
 
 
-def holder_of(store: Store) -> dict[str, Any] | None:
+def holder_of(store: Store, who: str = DRIVER) -> dict[str, Any] | None:
     """Who holds the workspace now: host and pid; None where nobody does."""
-    newest = _newest(store)
+    newest = _newest(store, who)
     if newest is None:
         return None
-    holder: dict[str, Any] = json.loads(store.read(_name(newest)))
+    holder: dict[str, Any] = json.loads(store.read(_name(who, newest)))
     return {"host": holder["host"], "pid": holder["pid"]} if _seconds_left(holder) > 0 else None
 
 
@@ -130,13 +134,17 @@ def _is_running(pid: int, started: float) -> bool:
         return False
 
 
-def _newest(store: Store) -> int | None:
-    names = store.list(FOLDER)
+def _newest(store: Store, who: str) -> int | None:
+    names = store.list(_folder(who))
     return int(names[-1].removesuffix(".json")) if names else None
 
 
-def _name(number: int) -> str:
-    return f"{FOLDER}/{number:06d}.json"
+def _folder(who: str) -> str:
+    return f"{who.partition(' ')[0]}.lease"
+
+
+def _name(who: str, number: int) -> str:
+    return f"{_folder(who)}/{number:06d}.json"
 
 
 def _content(writer: str, *, released: bool) -> bytes:

@@ -202,7 +202,8 @@ def test_labeled_items_are_training_answers_alone(tiny):
     """What a strategy is told of labeled items: neither the audit nor what nobody could tell."""
     answered = tiny.answered([9, 4, 30, 12], purpose=["train", "audit", "train", "train"], labels=[3, 1, -1, 7])
     work = shortlist._Pick(tiny.campaign, 1, "k_center", tiny.pieces, None)
-    known = work._labeled(answered, 64)
+    known, rows = work._labeled(answered, 64)
+    assert rows.tolist() == [9, 12]
     assert known.label_index.tolist() == [3, 7]
     assert np.array_equal(known.embeddings, tiny.embeddings[[9, 12]].astype(np.float32))
 

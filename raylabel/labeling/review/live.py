@@ -1,0 +1,156 @@
+"""The page's view of a campaign, kept in step with its workspace: the round that is asked, and what the loop does.
+
+Nobody tells the page that the loop has gone on: it looks. Knows a campaign; knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Literal
+
+from raylabel.campaign import Campaign, find_labels, folder, newest_plan
+from raylabel.errors import AnswersError, RaylabelError
+from raylabel.labeling.answers import enough
+from raylabel.labeling.auditing import find_audit
+from raylabel.labeling.review.asked import Asked
+from raylabel.labeling.review.pictures import Pictures
+from raylabel.labeling.review.questions import newest_asked
+from raylabel.pool import Plan
+from raylabel.progress import say
+from raylabel.workspace import Record
+from raylabel.workspace.lease import holder_of
+
+LOOK_S, LOOK_FAR_S = 1.0, 5.0
+"""Seconds between two looks at a workspace on this machine, and at one in an object store."""
+
+AHEAD = 72
+"""Pictures that are fetched ahead of what is shown."""
+
+State = Literal["waiting", "asking", "working", "done"]
+
+
+class Live:
+    """A campaign that is reviewed.
+
+    Args:
+        campaign: begun, its pool planned.
+    """
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.campaign = campaign
+        self.state: State = "waiting"
+        self.asked: Asked | None = None
+        self.pictures: Pictures | None = None
+        self.driver: dict[str, Any] | None = None
+        self.is_enough = False
+        self.curve: list[dict[str, Any]] = []
+        self.trouble = ""
+        """Why the last look failed; "" if it did not."""
+
+    def close(self) -> None:
+        """Let go of what reads ahead."""
+        if self.pictures is not None:
+            self.pictures.close()
+
+    async def keep_looking(self) -> None:
+        """Look again and again, until cancelled."""
+        pause = LOOK_S if self.campaign.store.is_local else LOOK_FAR_S
+        while True:
+            try:
+                await self.look()
+                self.trouble = ""
+            except RaylabelError as error:
+                if str(error) != self.trouble:
+                    say(f"review: {error}")
+                self.trouble = str(error)
+            await asyncio.sleep(pause)
+
+    async def look(self) -> None:
+        """Read what has become of the campaign."""
+        found = await asyncio.to_thread(self._read)
+        if found is not None:
+            asked, pictures = found
+            self.close()
+            self.asked, self.pictures = asked, pictures
+            self.pictures.want(asked.queue.coming(AHEAD), "small")
+            still_open = asked.queue.num_open
+            say(f"review: round {asked.number} asks about {asked.num_items:,} items, {still_open:,} still open")
+        elif self.asked is not None:
+            await self.asked.look()
+        if self.asked is not None and self.is_enough and not self.asked.queue.is_short:
+            self.asked.queue.shorten()
+
+    def _read(self) -> tuple[Asked, Pictures] | None:
+        """The newest round and its pictures where it is another one than that in hand; in a thread."""
+        campaign = self.campaign
+        self.driver = holder_of(campaign.store)
+        while (done := campaign.records.find(f"{folder(len(self.curve))}/round")) is not None:
+            self.curve.append(_point(done))
+        number = -1 if self.asked is None else self.asked.number
+        asked = newest_asked(campaign, after=number)
+        newest = number if asked is None else asked[0]
+        self.is_enough = newest >= 0 and campaign.records.find(enough(newest)) is not None
+        is_answered = newest >= 0 and campaign.records.find(f"{folder(newest)}/answered") is not None
+        if find_labels(campaign) is not None:
+            self.state = "done"
+        else:
+            self.state = "working" if is_answered else "asking" if newest >= 0 else "waiting"
+        if asked is None:
+            return None
+        plan = newest_plan(campaign)
+        assert plan is not None, "a shortlist is made of a plan"
+        found = Asked(campaign, *asked, find_audit(campaign))
+        return found, Pictures(campaign, Plan.from_json(plan.facts))
+
+    async def go_on(self) -> None:
+        """Say that the round has answers enough: the loop goes on once its audit is answered.
+
+        Raises:
+            AnswersError: there is nothing yet that a model could learn from.
+            StorageError: it could not be said.
+        """
+        asked = self.asked
+        if asked is None or self.state != "asking":
+            raise AnswersError("no round is being asked")
+        if not asked.has_training_label() and not self.curve:
+            raise AnswersError("no training item has a label yet: there is nothing to train on")
+        await asyncio.to_thread(self.campaign.records.commit, enough(asked.number), Record())
+        self.is_enough = True
+        asked.queue.shorten()
+
+    def status(self, annotator: str) -> dict[str, Any]:
+        """What the page's head shows."""
+        asked, campaign = self.asked, self.campaign
+        facts: dict[str, Any] = {
+            "state": self.state,
+            "trouble": self.trouble,
+            "driver": self.driver,
+            "num_rounds": campaign.config.budget.rounds,
+            "curve": self.curve,
+            "is_enough": self.is_enough,
+            "round": None,
+        }
+        if asked is not None:
+            summary = asked.figures.summary(time.monotonic())
+            mine = next((person for person in summary["people"] if person["name"] == annotator), None)
+            facts |= {
+                "round": asked.number,
+                "num_items": asked.num_items,
+                "num_open": asked.queue.num_open,
+                "num_open_to_me": asked.queue.num_open_to(annotator),
+                "mine": mine,
+                **summary,
+            }
+        return facts
+
+
+def _point(done: Record) -> dict[str, Any]:
+    """A round's point of the curve, of what is judged on training answers alone, and how much the machine labels."""
+    facts = done.facts
+    return {
+        "round": facts["round"],
+        "num_answers": facts["num_answers"],
+        "accuracy": facts["cross_fitted_accuracy"],
+        "num_auto": facts["num_auto"],
+    }

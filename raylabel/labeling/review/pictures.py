@@ -1,0 +1,145 @@
+"""Pictures as browsers get them: decoded, shrunk and encoded anew as JPEG, ahead of time, in a cache of bounded size.
+
+Original bytes never leave the server: whatever they pretend to be, a browser gets the pixels.
+Knows the pool; knows nothing of questions or people.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from raylabel.campaign import Campaign
+from raylabel.pool import Item, Plan, Shard, ShardUnreadable, Want
+from raylabel.pool.read import fetch_from
+
+SIDES = {"small": 256, "large": 1_600}
+"""Pixels of the longer side."""
+
+QUALITY = 85
+CACHE_BYTES = 256 << 20
+READERS = 8
+"""Shards that are read at once."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as JPEG, or why there is none: an error code of the quarantine, and what was found."""
+
+    jpeg: bytes
+    problem: tuple[str, str] | None = None
+
+
+Key = tuple[int, str]
+
+
+class Pictures:
+    """The pictures of a pool's items.
+
+    Args:
+        campaign: whose pool.
+        plan: of it.
+        cache_bytes: of JPEGs that are kept.
+    """
+
+    def __init__(self, campaign: Campaign, plan: Plan, *, cache_bytes: int = CACHE_BYTES) -> None:
+        self.campaign, self.plan, self.cache_bytes = campaign, plan, cache_bytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Key, Picture] = OrderedDict()
+        self._size = 0
+        self._under_way: dict[Key, Future[Picture]] = {}
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="pictures")
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    def want(self, rows: Iterable[int], side: str) -> dict[int, Future[Picture]]:
+        """Pictures of rows, as they come: those of one shard are read together.
+
+        Raises:
+            IndexError: a row beyond the pool.
+        """
+        found: dict[int, Future[Picture]] = {}
+        missing: list[int] = []
+        with self._lock:
+            for row in rows:
+                key = (row, side)
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    found[row] = Future()
+                    found[row].set_result(self._kept[key])
+                elif key in self._under_way:
+                    found[row] = self._under_way[key]
+                elif row not in found:
+                    found[row] = self._under_way[key] = Future()
+                    missing.append(row)
+        for shard, held in self.plan.by_shard(missing) if missing else ():
+            self._readers.submit(self._read, shard, held, side)
+        return found
+
+    def _read(self, shard: Shard, rows: NDArray[np.int64], side: str) -> None:
+        """Read rows of one shard and settle their futures, whatever happens."""
+        try:
+            items = self._items(shard, rows)
+            for row in rows.tolist():
+                self._settle((row, side), self._rendered(items[row], side))
+        except Exception as error:  # noqa: BLE001 - whoever waits for the pictures gets it
+            with self._lock:
+                lost = [self._under_way.pop((row, side), None) for row in rows.tolist()]
+            for future in lost:
+                if future is not None:
+                    future.set_exception(error)
+
+    def _items(self, shard: Shard, rows: NDArray[np.int64]) -> dict[int, Item]:
+        config = self.campaign.config
+        try:
+            return {i.row: i for i in fetch_from(self.plan, shard, rows, config.pool, self.campaign.store, Want())}
+        except ShardUnreadable as error:
+            gone = (error.code, error.message)
+            return {row: Item(row, "", None, error=gone) for row in rows.tolist()}
+
+    def _rendered(self, item: Item, side: str) -> Picture:
+        if item.error is not None:
+            return Picture(NOTHING, item.error)
+        return render(item.image, SIDES[side], max_pixels=self.campaign.config.pool.max_pixels)
+
+    def _settle(self, key: Key, picture: Picture) -> None:
+        with self._lock:
+            self._kept[key] = picture
+            self._size += len(picture.jpeg)
+            while self._size > self.cache_bytes:
+                _, dropped = self._kept.popitem(last=False)
+                self._size -= len(dropped.jpeg)
+            future = self._under_way.pop(key)
+        future.set_result(picture)
+
+
+def render(data: bytes | None, side: int, *, max_pixels: int) -> Picture:
+    """Encode an image anew, no side longer than `side`; a smaller one keeps its size."""
+    from raylabel.pool.decode import Undecodable, picture  # torch takes seconds to import
+
+    try:
+        image = picture(data, max_pixels=max_pixels, least=side)
+    except Undecodable as error:
+        return Picture(NOTHING, (error.code, error.message))
+    image.thumbnail((side, side))
+    return Picture(_jpeg(image))
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, "JPEG", quality=QUALITY)
+    return sink.getvalue()
+
+
+NOTHING = _jpeg(Image.new("RGB", (1, 1), (128, 128, 128)))
+"""What a browser gets where there is no picture: one pixel, so that the page asks why."""
