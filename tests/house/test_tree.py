@@ -15,6 +15,7 @@ ELSEWHERE = {
     "cli/files.py",
     "cli/options.py",
     "cli/plan.py",
+    "cli/review.py",
     "cli/search.py",
     "cli/verify.py",
     "__main__.py",

@@ -32,6 +32,11 @@ def test_predictions():
     assert schema.TOP_K == 10
 
 
+def test_hints():
+    assert schema.HINTS.names == ["row", "group", "top_index", "top_probability", "neighbours"]
+    assert schema.HINTS.field("neighbours").type == pa.list_(pa.int64())
+
+
 def test_shortlist():
     assert columns(schema.SHORTLIST) == [
         *(ROW, ID),
@@ -113,7 +118,7 @@ def test_embeddings_are_two_bytes_a_value_and_name_their_backbone():
 
 def test_no_table_needs_more_than_plain_arrow_types():
     tables = [value for value in vars(schema).values() if isinstance(value, pa.Schema)]
-    assert len(tables) == 13
+    assert len(tables) == 14
     for table in [*tables, schema.embeddings(dim=2, backbone="b")]:
         for field in table:
             assert not isinstance(field.type, pa.BaseExtensionType)

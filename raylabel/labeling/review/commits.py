@@ -35,10 +35,9 @@ class Commits:
         """
         done: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
         self._waiting.append((answers, done))
-        if len(self._waiting) == 1:
-            await asyncio.sleep(GATHER_S)
         async with self._at_work:
             if not done.done():
+                await asyncio.sleep(GATHER_S)
                 await self._commit()
         return await done
 

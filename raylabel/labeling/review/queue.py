@@ -62,6 +62,7 @@ class Queue:
         self.each, self.rng = each, rng
         self.by_row = {question.row: question for question in questions}
         self.row_of = {question.id: question.row for question in questions}
+        self._place = {question.row: place for place, question in enumerate(questions)}
         self._said: dict[int, dict[str, Mapping[str, Any]]] = {}
         self._leases: dict[int, Lease] = {}
         self._pages: dict[str, set[int]] = {}
@@ -170,15 +171,11 @@ class Queue:
 
     def give_back(self, page: str, *, keep: Collection[int] = ()) -> None:
         """Items that a page no longer shows are open again, before all others."""
-        for row in sorted(self._pages.get(page, set()) - set(keep), reverse=True):
-            self._give_up(row)
-            self._offer(row)
+        self._return(self._pages.get(page, set()) - set(keep))
 
     def sweep(self, now: float) -> None:
         """Items of pages that gave no sign of life are open again."""
-        for row in [row for row, lease in self._leases.items() if lease.until <= now]:
-            self._give_up(row)
-            self._offer(row)
+        self._return([row for row, lease in self._leases.items() if lease.until <= now])
 
     def refuse(self, row: int, annotator: str, page: str, now: float) -> str:
         """Why an annotator may not answer an item now; "" if it may."""
@@ -233,6 +230,12 @@ class Queue:
         """Where an item lies while nobody has it: once answered it goes on bare, so that the next answer is free."""
         group = None if self._said.get(row) else self.by_row[row].group
         return self._piles.setdefault(group, OrderedDict())
+
+    def _return(self, rows: Iterable[int]) -> None:
+        """Offer items again, the first of the shortlist first."""
+        for row in sorted(rows, key=self._place.__getitem__, reverse=True):
+            self._give_up(row)
+            self._offer(row)
 
     def _offer(self, row: int, *, first: bool = True) -> None:
         if row in self._open:

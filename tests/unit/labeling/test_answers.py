@@ -7,14 +7,19 @@ from raylabel import schema
 from raylabel.errors import AnswersError
 from raylabel.labeling.answers import (
     Answer,
+    Ledger,
     append,
     collect,
     index_of,
     latest_of,
     purpose_of,
     resolved_before,
+    settled,
     standing,
+    taken,
+    wants_more,
 )
+from raylabel.workspace import Records
 
 CLASSES = ("ant", "bee", "wasp")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -153,3 +158,79 @@ def test_unknown_class_names_the_nearest():
     with pytest.raises(AnswersError, match=r"here: unknown class 'wsp': did you mean wasp\?"):
         index_of("wsp", {"ant": 0, "wasp": 1}, where="here")
     assert index_of("wasp", {"ant": 0, "wasp": 1}, where="here") == 1
+
+
+def row(label="ant", annotator="ann", kind="label", source="review"):
+    return {"label": label if kind == "label" else None, "annotator": annotator, "kind": kind, "source": source}
+
+
+UNSURE, SKIP = row(kind="cannot_tell"), row(kind="skip")
+
+
+@pytest.mark.parametrize(
+    ("each", "answers", "more"),
+    [
+        (1, [], True),
+        (1, [row()], False),
+        (1, [SKIP], False),
+        (1, [UNSURE], True),
+        (1, [row(kind="cannot_tell", source="file")], False),
+        (1, [UNSURE, UNSURE], False),
+        (1, [UNSURE, row()], False),
+        (2, [row()], True),
+        (2, [row(), row()], False),
+        (2, [row(), row("bee")], True),
+        (2, [row(), row("bee"), row("wasp")], False),
+        (2, [row(), UNSURE], False),
+        (2, [UNSURE, SKIP], True),
+        (2, [SKIP, SKIP], False),
+        (3, [row(), row("bee"), row()], False),
+        (3, [row(), row("bee"), row("wasp")], True),
+        (3, [row(), row("bee"), UNSURE], True),
+    ],
+)
+def test_who_is_asked_next(each, answers, more):
+    """Tied labels want one more, and so does an item that nobody could tell on the page; then it is enough."""
+    assert wants_more(answers, each=each) == more
+
+
+def test_settled_items():
+    said, back = answer("x", "ant", minute=1), answer("x", None, minute=2, kind="retract")
+    unsure = answer("y", None, kind="cannot_tell", source="review")
+    assert settled(latest_of(table(said, unsure)), each=1) == {"x"}
+    assert settled(latest_of(table(said, back)), each=1) == set()
+    assert settled(latest_of(table(said, answer("x", "ant", "bob"))), each=2) == {"x"}
+
+
+def test_a_ledger_reads_each_record_once(tiny, monkeypatch):
+    append(tiny.campaign, [answer("x", "ant")])
+    ledger = Ledger(tiny.campaign, 0)
+    assert ledger.latest["x", "ann"]["label"] == "ant"
+    append(tiny.campaign, [answer("y", "bee", "bob")])
+    read = []
+    find = Records.find
+
+    def counted(records, name):
+        read.append(name)
+        return find(records, name)
+
+    monkeypatch.setattr(Records, "find", counted)
+    assert [each["id"] for each in ledger.refresh()] == ["y"]
+    assert len(read) == 1
+    assert ledger.refresh() == []
+    assert [each["id"] for each in ledger.append([answer("z", "wasp")])] == ["z"]
+    assert ledger.refresh() == []
+    assert len(read) == 1
+
+
+def test_a_ledger_appends_what_is_new_and_lasts(tiny):
+    ledger = Ledger(tiny.campaign, 0)
+    first = answer("x", "ant", answer_id="mine")
+    assert [each["answer_id"] for each in ledger.append([first, answer("x", "bee", "bob")])][0] == "mine"
+    assert ledger.knows("mine") and not ledger.knows("yours")
+    assert ledger.append([first]) == []
+    assert ledger.append([]) == []
+    ledger.append([answer("x", "wasp", minute=-5)])  # said before what is known
+    assert ledger.latest["x", "ann"]["label"] == "ant"
+    again = Ledger(tiny.campaign, 0)
+    assert again.latest == ledger.latest and again.names == ledger.names == set(taken(tiny.campaign, 0))

@@ -10,7 +10,7 @@ from raylabel.demo import DIGITS
 from raylabel.errors import WaitingForPeople
 from raylabel.labeling.answers import Answer, append, resolved_before, taken
 from raylabel.labeling.asking import ask, resolve
-from raylabel.workspace import read_parts
+from raylabel.workspace import Record, read_parts
 
 ROWS = [8, 3, 50, 21]
 AUDIT = np.array([3, 50])
@@ -159,3 +159,37 @@ def test_poll_goes_on_when_the_answers_are_there(begin, capsys):
     assert resolved(tiny, record)[3] == (tiny.ids[3], "audit", 3)
     said = capsys.readouterr().err
     assert said.count("1 of 2 answers are missing") == 1  # many looks, one line
+
+
+def test_several_answers_of_each_item_are_waited_for(begin):
+    tiny = begin(labeling={"labeler": "files", "answers_per_item": 2})
+    shortlist = tiny.publish(0, [8, 3])
+    say(tiny, 8, "eight")
+    say(tiny, 3, "three")
+    with pytest.raises(WaitingForPeople, match="waits for 2 of 2"):
+        ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)
+    say(tiny, 8, "eight", annotator="adam")
+    say(tiny, 3, "eight", annotator="adam")
+    with pytest.raises(WaitingForPeople, match="waits for 1 of 2"):
+        ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)
+    say(tiny, 3, "three", annotator="joe")
+    assert resolved(tiny, ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)) == {
+        8: (tiny.ids[8], "train", 8),
+        3: (tiny.ids[3], "audit", 3),
+    }
+
+
+def test_enough_waits_for_the_audit_alone(begin):
+    tiny = begin(labeling={"labeler": "files"})
+    shortlist = tiny.publish(0, ROWS)
+    say(tiny, 8, "eight")
+    say(tiny, 3, "three")
+    tiny.campaign.records.commit("rounds/0000/enough", Record())
+    with pytest.raises(WaitingForPeople, match="waits for 1 of 4"):
+        ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)
+    say(tiny, 50, None, kind="cannot_tell")
+    assert resolved(tiny, ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)) == {
+        8: (tiny.ids[8], "train", 8),
+        3: (tiny.ids[3], "audit", 3),
+        50: (tiny.ids[50], "audit", -1),
+    }

@@ -411,3 +411,23 @@ def test_shard_orders_and_workers_change_no_shortlist_of_auto(ray_session, celle
     assert found[0][0]["strategy"] == strategy
     assert len(found[0][1]) == SIZE + 2
     assert found[0] == found[1] == found[2]
+
+
+def test_people_get_hints_with_what_was_picked_and_none_with_the_audit(ray_session, begin):
+    tiny = begin(labeling={"labeler": "files"})
+    known = tiny.answered(KNOWN)
+    tiny.resolve(0, known)
+    head, model = model_of(tiny)
+    record = round_1(tiny, model)
+    found = read_parts(tiny.campaign.store, record.parts["hints"], schema=schema.HINTS).to_pylist()
+    picked = [item["row"] for item in asked(tiny, record) if item["strategy"] != "audit"]
+    assert sorted(hint["row"] for hint in found) == sorted(picked)
+    for hint in found:
+        vector = tiny.embeddings[hint["row"]]
+        assert hint["group"] == hint["top_index"][0] == head.probabilities(vector[None])[0].argmax()
+        distances = np.linalg.norm(tiny.embeddings[KNOWN].astype(float) - vector.astype(float), axis=1)
+        assert set(hint["neighbours"]) == set(KNOWN[np.argsort(distances)[:6]].tolist())
+
+
+def test_an_oracle_gets_no_hints(ray_session, tiny):
+    assert set(round_0(tiny).parts) == {"shortlist"}

@@ -249,3 +249,14 @@ def test_a_store_that_is_away_for_a_moment_is_no_loss(mounted, monkeypatch):
 def test_nobody_holds_a_new_workspace(store):
     assert holder_of(store) is None
     assert acquire(store).number == 1
+
+
+def test_a_review_server_holds_a_lease_of_its_own(store):
+    with hold(store), hold(store, lease.REVIEW) as held:
+        assert held.number == 1
+        assert holder_of(store, lease.REVIEW)["pid"] == os.getpid()
+        with pytest.raises(LeaseHeld, match="another review server holds it") as caught:
+            acquire(store, lease.REVIEW)
+        assert caught.value.exit_code == 5
+    assert store.list("review.lease") == store.list("driver.lease") == ["000001.json"]
+    assert holder_of(store, lease.REVIEW) is None

@@ -1,0 +1,128 @@
+import io
+import threading
+from concurrent.futures import wait
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raylabel.labeling.review import pictures as module
+from raylabel.labeling.review.pictures import NOTHING, Pictures, render
+from raylabel.loop import find_plan
+
+HOSTILE = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+
+
+def encoded(image, kind="PNG"):
+    sink = io.BytesIO()
+    image.save(sink, kind)
+    return sink.getvalue()
+
+
+def opened(jpeg):
+    found = Image.open(io.BytesIO(jpeg))
+    assert found.format == "JPEG"
+    return found
+
+
+@pytest.fixture
+def pool(asking):
+    """Pictures of a campaign in whose pool row 5 is no image."""
+    asked = asking(images={5: HOSTILE})
+    found = Pictures(asked.campaign, find_plan(asked.campaign))
+    yield found
+    found.close()
+
+
+def test_render_shrinks_what_is_large_and_leaves_what_is_small():
+    for size, expected in (((600, 300), (100, 50)), ((30, 40), (30, 40))):
+        for kind in ("PNG", "JPEG"):
+            found = render(encoded(Image.new("RGB", size, (200, 30, 40)), kind), 100, max_pixels=10**6)
+            assert found.problem is None
+            assert opened(found.jpeg).size == expected
+            assert np.abs(np.asarray(opened(found.jpeg)).astype(int) - (200, 30, 40)).max() <= 4
+
+
+def test_what_is_no_picture_never_leaves_as_it_is():
+    for data, code in (
+        (HOSTILE, "not_an_image"),
+        (b"", "empty"),
+        (None, "empty"),
+        (b"\xff\xd8\xff" * 9, "not_an_image"),
+    ):
+        found = render(data, 100, max_pixels=10**6)
+        assert found.jpeg == NOTHING
+        assert found.problem[0] == code
+    assert render(encoded(Image.new("L", (100, 100))), 50, max_pixels=9_999).problem[0] == "too_large"
+    cut = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)), "JPEG")[:900]
+    assert render(cut, 50, max_pixels=10**6).problem[0] == "cut"
+    assert opened(NOTHING).size == (1, 1)
+
+
+def test_metadata_stays_behind():
+    image = Image.new("RGB", (20, 20))
+    sink = io.BytesIO()
+    image.save(sink, "JPEG", exif=Image.Exif().tobytes(), comment=b"<script>")
+    assert b"script" not in render(sink.getvalue(), 100, max_pixels=10**6).jpeg
+
+
+def test_pictures_of_the_pool(pool):
+    found = pool.want([3, 5, 119], "small")
+    wait(found.values(), timeout=20)
+    assert opened(found[3].result().jpeg).size == (32, 32)
+    assert found[5].result().problem[0] == "not_an_image"
+    expected = render(pool_bytes(pool, 119), 256, max_pixels=10**6)
+    assert found[119].result() == expected
+    with pytest.raises(IndexError):
+        pool.want([120], "small")
+
+
+def pool_bytes(pool, row):
+    from raylabel.pool import Want
+    from raylabel.pool.read import fetch_from
+
+    [(shard, rows)] = pool.plan.by_shard([row])
+    [item] = fetch_from(pool.plan, shard, rows, pool.campaign.config.pool, pool.campaign.store, Want())
+    return item.image
+
+
+def test_each_picture_is_read_once_whoever_waits(pool, monkeypatch):
+    gate, reads = threading.Event(), []
+    fetch = module.fetch_from
+
+    def counted(plan, shard, rows, *rest):
+        gate.wait(10)
+        reads.append(rows.tolist())
+        return fetch(plan, shard, rows, *rest)
+
+    monkeypatch.setattr(module, "fetch_from", counted)
+    first, second = pool.want([1, 2], "small"), pool.want([2, 3], "small")
+    assert first[2] is second[2]
+    gate.set()
+    wait([*first.values(), *second.values()], timeout=20)
+    assert sorted(reads) == [[1, 2], [3]]
+    assert pool.want([1], "small")[1].done()
+    assert not pool.want([1], "large")[1].done() or len(reads) > 2
+
+
+def test_the_cache_is_bounded_and_forgets_what_was_wanted_longest_ago(pool):
+    for row in range(10):
+        pool.want([row], "small")[row].result(10)
+    sizes = [len(pool.want([row], "small")[row].result().jpeg) for row in range(10)]
+    pool.cache_bytes = sum(sizes[6:])
+    pool.want([20], "small")[20].result(10)
+    assert sum(len(picture.jpeg) for picture in pool._kept.values()) == pool._size <= pool.cache_bytes
+    assert (9, "small") in pool._kept and (0, "small") not in pool._kept
+
+
+def test_a_shard_that_is_gone_is_told_and_other_errors_reach_those_who_wait(pool, tmp_path, monkeypatch):
+    (tmp_path / "campaign" / "pool" / "part-00000.parquet").unlink()
+    assert pool.want([1], "small")[1].result(10).problem[0] == "missing"
+
+    def broken(*_):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(module, "fetch_from", broken)
+    with pytest.raises(RuntimeError, match="no memory"):
+        pool.want([2], "small")[2].result(10)
+    assert not pool._under_way
