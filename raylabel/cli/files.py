@@ -55,14 +55,14 @@ def export(
 
 
 def _provisional(campaign: Campaign, target: Path) -> tuple[int, int]:
-    from raylabel.labeling import resolved_before
+    from raylabel.labeling import answers_of
     from raylabel.reporting.committed import newest_round
     from raylabel.reporting.export import export_provisional
 
     newest = newest_round(campaign)
     if newest is None:
         raise RaylabelError(f"{campaign.store.root}: no round is done yet; `raylabel run` goes on to the first")
-    answered = resolved_before(campaign, newest.number + 1)
+    answered = answers_of(campaign, newest.number)
     return newest.number, export_provisional(campaign, newest, answered, target)
 
 
@@ -77,11 +77,11 @@ def import_(
     Example: raylabel import campaign.toml questions.csv
     """
     from raylabel.campaign import find_campaign
-    from raylabel.labeling import find_audit
+    from raylabel.labeling import asked_for_audit
     from raylabel.labeling.files import import_answers
 
     campaign = find_campaign(load(config, overrides=sets or []))
-    count, new, still_open = import_answers(campaign, source, find_audit(campaign))
+    count, new, still_open = import_answers(campaign, source, asked_for_audit(campaign))
     said = f"{counted(count, 'answer')} in {source}, {new:,} of them new; "
     said += f"{counted(still_open, 'row')} still without an answer"
     facts = {"file": str(source), "num_answers": count, "num_new": new, "num_open": still_open}
