@@ -5,6 +5,8 @@ Knows settings, strategies and the arithmetic of audits; knows nothing of worksp
 
 from __future__ import annotations
 
+from itertools import count
+
 from raylabel.config import Config
 from raylabel.errors import ConfigError, UnknownName
 
@@ -40,13 +42,20 @@ def strategy_of(config: Config) -> str:
 
 def check_audit(config: Config) -> None:
     """Refuse an audit that could not certify anything even if every answer agreed; 0 answers ask for none."""
-    from raylabel.acceptance import smallest_audit  # SciPy takes a second to import, and decoders never ask
-
     settings, budget = config.acceptance, config.budget
-    needed = smallest_audit(settings.max_error, config.alpha_per_look())
-    if 0 < budget.audit_answers < needed:
+    least = least_audit(config, config.alpha_per_look())
+    if 0 < budget.audit_answers < least:
         raise ConfigError(
             f"budget.audit_answers: {budget.audit_answers} cannot certify at most {settings.max_error:.1%} wrong with "
-            f"{1 - config.alpha_per_look():.1%} confidence a look, even if all agree: {needed} is the least"
+            f"{1 - config.alpha_per_look():.1%} confidence a look, even if all agree: {least} is the least"
             ", and several times that is usual; raise it or acceptance.max_error, or set it to 0 for no machine labels"
         )
+
+
+def least_audit(config: Config, alpha: float) -> int:
+    """The audit answers, all draws together, that can certify something at `alpha` if every one of them agrees."""
+    from raylabel.acceptance import smallest_audit  # SciPy takes a second to import, and decoders never ask
+
+    # A certificate rests on one draw alone: the second one where there is one.
+    needed = smallest_audit(config.acceptance.max_error, alpha)
+    return next(total for total in count(needed) if max(config.split_audit(total)) >= needed)

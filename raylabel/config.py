@@ -133,6 +133,10 @@ class Acceptance(_Section):
     """What labels are ranked by: learned of held-out answers, their likeness among it; or a softmax, scaled or not."""
     looks: Literal["every", "last"] = "every"
     """"every": certify each round, with alpha / rounds a look; "last": once, when the loop ends, with all of alpha."""
+    audit: Literal["uniform", "targeted"] = "uniform"
+    """"targeted" draws a seventh of the audit at first, the rest at the end, where the threshold will fall."""
+    by_class: bool = False
+    """Certify each predicted class apart, each with a threshold of its own, all of them with confidence 1 - alpha."""
     target_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Stop early once this share of the pool is answered or accepted; wants looks = "every"."""
     flat_rounds: Positive = 3
@@ -199,6 +203,11 @@ class Config(_Section):
                 'acceptance.target_coverage: with looks = "last" the loop cannot know that its target is met; '
                 'set looks = "every" or leave the target out'
             )
+        if self.acceptance.audit == "targeted" and (self.acceptance.looks == "every" or self.acceptance.by_class):
+            raise ValueError(
+                'acceptance.audit: "targeted" draws once, at the end, for one threshold; set looks = "last" and '
+                'by_class = false, or audit = "uniform"'
+            )
         most, largest = self.sampling.max_candidates, max(self.round_sizes())
         if largest > most:
             raise ValueError(
@@ -217,6 +226,13 @@ class Config(_Section):
     def alpha_per_look(self) -> float:
         """What one look at the audit may spend, so that all looks together spend alpha."""
         return self.acceptance.alpha / self.num_looks()
+
+    def split_audit(self, num_answers: int) -> tuple[int, int]:
+        """How many of so many audit answers are for the first draw, and how many for the second."""
+        if self.acceptance.audit == "uniform" or num_answers < 2:
+            return num_answers, 0
+        first = max(round(num_answers / 7), 1)
+        return first, num_answers - first
 
     def round_sizes(self) -> list[int]:
         """Training answers asked for in each round: as even as can be, the first rounds take what is over."""

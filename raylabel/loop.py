@@ -69,7 +69,10 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
         curve.append(head.facts["accuracy"])
         outlook = forecast.another_once(campaign, number, head, predictions, answered).facts["another_round"]
         stopped = end_reason(campaign, curve, outlook)
-        verdict = accept.accept(campaign, number, predictions, answered, audit=audit, is_last=bool(stopped))
+        second, answered = labeling.audit_again(campaign, plan, number, predictions, answered, is_last=bool(stopped))
+        verdict = accept.accept(
+            campaign, number, predictions, answered, audit=audit, second=second, is_last=bool(stopped)
+        )
         # A head of one class tells nothing apart: selection goes on as if there were none.
         tells = head.facts["num_seen_classes"] > 1
         model = labeling.Model(head.facts["head"], head.facts["penalty"], predictions) if tells else None

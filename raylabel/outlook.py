@@ -13,7 +13,7 @@ from raylabel.acceptance import Expected, assumed
 from raylabel.campaign import BEGUN, Campaign, find_campaign
 from raylabel.check import check_audit, check_strategies
 from raylabel.config import Config
-from raylabel.labeling import resolved_before
+from raylabel.labeling import answers_of
 from raylabel.labeling.auditing import check_budget
 from raylabel.loop import find_plan
 from raylabel.pool import plan_pool
@@ -89,7 +89,7 @@ def _known(campaign: Campaign | None) -> list[tuple[Expected, str]]:
     newest = newest_round(campaign) if campaign else None
     if campaign is None or newest is None:
         return []
-    answered = resolved_before(campaign, newest.number + 1)
+    answered = answers_of(campaign, newest.number)
     found = expect_of(campaign, newest.model, newest.predictions, answered, fold=runtime.fold_here)
     if found is None:
         return []

@@ -36,7 +36,14 @@ def last(tiny, certified=True, number=1):
         else Withheld("too few", 100, 0.3, 0.05, "auto", 6)
     )
     facts = {
-        "strata": [{"verdict": "certificate" if certified else "withheld", "details": verdict.to_dict()}],
+        "strata": [
+            {
+                "verdict": "certificate" if certified else "withheld",
+                "details": verdict.to_dict(),
+                "classes": None,
+                "num_auto": num_auto if certified else 0,
+            }
+        ],
         "num_auto": num_auto if certified else 0,
     }
     return Last(number, "tiny/head", tiny.predicted(number, predicted, CONFIDENCE), Record(facts=facts))

@@ -10,7 +10,7 @@ from raylabel.acceptance.bounds import hypergeometric_upper
 from raylabel.acceptance.calibrate import MonotoneCalibration
 from raylabel.acceptance.certificate import Certificate, Withheld
 from raylabel.acceptance.certify import certify
-from raylabel.acceptance.classes import certify_by_class
+from raylabel.acceptance.classes import ClassHistograms, certify_by_class, sentence_by_class
 from raylabel.acceptance.consensus import Consensus, dawid_skene, majority
 from raylabel.acceptance.forecast import Expected, Forecast, assumed, forecast, hopeless, learned
 from raylabel.acceptance.histogram import ConfidenceHistogram
@@ -27,6 +27,7 @@ __all__ = [
     "Agreement",
     "AnotherRound",
     "Certificate",
+    "ClassHistograms",
     "ConfidenceHistogram",
     "Consensus",
     "Expected",
@@ -60,6 +61,7 @@ __all__ = [
     "num_needed",
     "plan_second_draw",
     "power",
+    "sentence_by_class",
     "smallest_audit",
     "softmax",
 ]

@@ -155,6 +155,18 @@ def widened_for_pool(answers: int, *, num_pool: int, alpha: float, power: float 
     return None
 
 
+def worth_in_pool(num_audit: int, *, num_pool: int, alpha: float, power: float = 0.8) -> int:
+    """Return how many answers do in an infinite population what `num_audit` do in a pool: `widened_for_pool` inverted.
+
+    Source: as there: answers = m * ((z_a + z_b) / (z_a / sqrt(1 - f) + z_b sqrt(1 - f))) ** 2, f = m / num_pool.
+    """
+    left = math.sqrt(1 - num_audit / num_pool)
+    if left == 0:
+        return 0
+    z_alpha, z_power = -norm.ppf(alpha), norm.ppf(power)
+    return int(num_audit * ((z_alpha + z_power) / (z_alpha / left + z_power * left)) ** 2)
+
+
 def smallest_passing(num_wrong: NDArray[np.int64], *, max_error: float, alpha: float) -> NDArray[np.int64]:
     """Return how many audited items must pass the threshold to certify with so many wrong ones, for each number."""
     # k wrong pass among m items iff the (k + 1)th wrong one comes after m trials with a chance of at most alpha.

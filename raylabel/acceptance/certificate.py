@@ -106,18 +106,18 @@ class Certificate:
         """
         if self.promise == "auto":
             which = "labels" if self.num_auto is None else f"{self.num_auto:,} labels"
-            claim = f"at most {_percent(self.max_error)} of the {which} accepted at confidence"
+            claim = f"at most {percent(self.max_error)} of the {which} accepted at confidence"
             claim += f" {self.threshold:.6g} and above are wrong"
         else:
             which = "result" if self.num_pool is None else f"result for {self.num_pool:,} items"
-            claim = f"at most {_percent(self.max_error)} of the whole {which} is wrong when labels are accepted"
+            claim = f"at most {percent(self.max_error)} of the whole {which} is wrong when labels are accepted"
             claim += f" at confidence {self.threshold:.6g} and above and people answer the rest"
             if self.auto_bound is not None:
                 rounded_up = math.ceil(self.auto_bound * 10_000) / 10_000
-                claim += f", and so at most {_percent(rounded_up)} of its {self.num_auto:,} auto-labels"
+                claim += f", and so at most {percent(rounded_up)} of its {self.num_auto:,} auto-labels"
         return (
-            f"With confidence {_confidence(self.alpha, num_looks)}, {claim}. Evidence: {self.num_wrong:,} wrong among"
-            f" the {self.num_audited:,} audited items that pass ({self.method}). Wrong means: differs from the"
+            f"With confidence {confidence_in_words(self.alpha, num_looks)}, {claim}. Evidence: {self.num_wrong:,} wrong"
+            f" among the {self.num_audited:,} audited items that pass ({self.method}). Wrong means: differs from the"
             " consensus of the audit."
         )
 
@@ -180,13 +180,15 @@ class Withheld:
             num_looks: as in `Certificate.sentence`.
         """
         which = "auto-labels are" if self.promise == "auto" else "whole result is"
-        asked = f"that at most {_percent(self.max_error)} of the {which} wrong"
+        asked = f"that at most {percent(self.max_error)} of the {which} wrong"
         help_ = (
             "At the error rates seen so far no number of audit answers would do."
             if self.num_needed is None
             else f"About {self.num_needed:,} audit answers in all would probably do."
         )
-        return f"No certificate {asked} (confidence {_confidence(self.alpha, num_looks)}): {self.reason}. {help_}"
+        return (
+            f"No certificate {asked} (confidence {confidence_in_words(self.alpha, num_looks)}): {self.reason}. {help_}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -210,11 +212,13 @@ def _check_names(cls: type[Certificate] | type[Withheld], values: Mapping[str, A
         raise ValueError(f"{cls.__name__}: got missing {missing} and unknown {unknown}, expected every field once")
 
 
-def _confidence(alpha: float, num_looks: int) -> str:
+def confidence_in_words(alpha: float, num_looks: int) -> str:
+    """1 - alpha, at one look and over all of them."""
     if num_looks == 1:
-        return _percent(1 - alpha)
-    return f"{_percent(1 - alpha)} at this look, {_percent(1 - num_looks * alpha)} over all {num_looks} looks together"
+        return percent(1 - alpha)
+    return f"{percent(1 - alpha)} at this look, {percent(1 - num_looks * alpha)} over all {num_looks} looks together"
 
 
-def _percent(fraction: float) -> str:
+def percent(fraction: float) -> str:
+    """A fraction as it is read."""
     return f"{100 * fraction:.4g} %"

@@ -6,16 +6,55 @@ Knows the classes that a model predicted, and `certify`; knows nothing of their 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raylabel.acceptance.audit import smallest_audit
-from raylabel.acceptance.certificate import Certificate, Withheld
+from raylabel.acceptance.certificate import Certificate, Withheld, confidence_in_words, percent
 from raylabel.acceptance.certify import certify
 from raylabel.acceptance.checks import BoolArray, ConfidenceArray, check_open_unit
 from raylabel.acceptance.histogram import ConfidenceHistogram
 from raylabel.acceptance.needed import estimate_needed
+
+
+@dataclass(frozen=True, eq=False)
+class ClassHistograms:
+    """The confidences of a pool by predicted class: one mergeable pass.
+
+    Args:
+        pools: for each class that was predicted, its items as `certify` takes them. 64 KB each.
+    """
+
+    pools: Mapping[int, ConfidenceHistogram]
+
+    @classmethod
+    def of(cls, confidence: NDArray[np.float32], *, predicted: NDArray[np.integer], human: BoolArray) -> Self:
+        """Count one batch.
+
+        Args:
+            confidence: (n,) float32 in [0, 1].
+            predicted: (n,) classes.
+            human: (n,) bool, as in `ConfidenceHistogram.of`.
+
+        Raises:
+            ValueError: what `ConfidenceHistogram.of` refuses, or another number of classes.
+        """
+        if predicted.shape != confidence.shape:
+            raise ValueError(f"predicted: got shape {predicted.shape}, expected {confidence.shape}, one per confidence")
+        found = {}
+        for name in np.unique(predicted).tolist():
+            chosen = predicted == name
+            found[int(name)] = ConfidenceHistogram.of(confidence[chosen], human=human[chosen])
+        return cls(found)
+
+    def merge(self, other: ClassHistograms) -> ClassHistograms:
+        """Return the histograms of both parts; the order of merging makes no difference."""
+        empty = ConfidenceHistogram.empty()
+        names = sorted({*self.pools, *other.pools})
+        return ClassHistograms({n: self.pools.get(n, empty).merge(other.pools.get(n, empty)) for n in names})
 
 
 def certify_by_class(
@@ -89,3 +128,24 @@ def certify_by_class(
         )
         found[name] = Withheld(reason, needed, max_error, share, promise, num_audited[name])
     return found
+
+
+def sentence_by_class(verdicts: Mapping[str, Certificate | Withheld], *, alpha: float, num_looks: int = 1) -> str:
+    """Say certificates by class in plain English.
+
+    Args:
+        verdicts: of each class by its name, as `certify_by_class` found them with `alpha`.
+        alpha: the chance that any of the promises may be broken.
+        num_looks: as in `Certificate.sentence`.
+    """
+    kept = {name: found for name, found in verdicts.items() if isinstance(found, Certificate)}
+    asked = next(iter(verdicts.values()))
+    missed = [name for name in verdicts if name not in kept]
+    share, sure = percent(asked.max_error), confidence_in_words(alpha, num_looks)
+    of_what = "labels of each" if asked.promise == "auto" else "items taken for each"
+    if not kept:
+        return f"No certificate by class that at most {share} of the {of_what} are wrong (confidence {sure}): see each."
+    listed = ", ".join(f"{name} ({found.num_auto:,})" for name, found in kept.items())
+    said = f"With confidence {sure} for all of them together, at most {share} of the {of_what} of"
+    said += f" {len(kept)} of {len(verdicts)} classes are wrong: {listed} labels."
+    return said + (f" Not certified: {', '.join(missed)}." if missed else "")

@@ -15,13 +15,14 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm
 
-from raylabel.acceptance.audit import num_needed, smallest_audit
+from raylabel.acceptance.audit import num_needed, smallest_audit, worth_in_pool
 from raylabel.acceptance.bounds import CountArray
 from raylabel.acceptance.certificate import Certificate
 from raylabel.acceptance.certify import find_certificate
 from raylabel.acceptance.checks import BoolArray, ConfidenceArray, check_confidence, check_flags, check_open_unit
 from raylabel.acceptance.curve import fit_error_curve
 from raylabel.acceptance.histogram import EDGES, ConfidenceHistogram
+from raylabel.acceptance.targeted import plan_second_draw
 
 SPREAD = 2.0
 """Standard deviation of the logit of confidence where nothing is known. With it, and the same share of right labels, a
@@ -133,7 +134,8 @@ class Forecast:
         low: the same in one of ten draws, or less.
         high: the same in one of ten draws, or more.
         attainable: what no audit can exceed, however large.
-        num_needed: audit answers that certify something in eight of ten draws; None where none would.
+        num_needed: answers of a uniform audit that certify something in eight of ten draws, a targeted one takes fewer;
+            None where none would.
     """
 
     max_error: float
@@ -157,6 +159,7 @@ def forecast(
     num_train: int,
     num_audit: int,
     asked: tuple[float, float, str],
+    num_second: int = 0,
     num_draws: int = DRAWS,
 ) -> Forecast:
     """Simulate audits of a pool and certify each of them.
@@ -168,10 +171,12 @@ def forecast(
     Args:
         expected: what the model's labels are like.
         num_pool: items of the pool, at least `num_train + num_audit`.
-        num_train: of them answered for training; taken to be like the others.
-        num_audit: of them drawn for the audit.
-        asked: max_error, alpha and promise, as `certify` takes them.
-        num_draws: how many audits are simulated, with seeds of their own that are always the same.
+        num_train: training answers; they get no machine label, and are taken to be like the rest.
+        num_audit: audit answers, both draws together.
+        asked: max_error, alpha of one look, promise.
+        num_second: how many of them are drawn a second time, where the threshold will fall (`plan_second_draw`); 0 for
+            a uniform audit.
+        num_draws: audits to simulate, each with a seed of its own: the same every time.
 
     Raises:
         ValueError: more answers than items, or what `certify` refuses.
@@ -184,14 +189,10 @@ def forecast(
         raise ValueError(f"num_pool: got {num_pool}, expected at least {num_train} + {num_audit} answers")
     needed = least_audit(expected, max_error=max_error, alpha=alpha, promise=promise)
     coverages = np.zeros(num_draws)
-    worth = _worth(num_audit, num_pool=num_pool, alpha=alpha)
-    if rest and smallest_audit(max_error, alpha) <= worth:
-        for number in range(num_draws):
-            confidence, correct = _sample(expected, worth, np.random.default_rng([number, worth]))
-            found = find_certificate(confidence, correct, max_error=max_error, alpha=alpha, promise=promise)
-            if isinstance(found, Certificate):
-                passing = expected.share[expected.confidence >= found.threshold].sum()
-                coverages[number] = passing * rest / num_pool
+    for number in range(num_draws if rest else 0):
+        sizes = (num_audit - num_second, num_second)
+        threshold = _certified(expected, sizes, num_pool=num_pool, asked=asked, seed=number)
+        coverages[number] = expected.share[expected.confidence >= threshold].sum() * rest / num_pool
     low, high = np.quantile(coverages, [0.1, 0.9])
     return Forecast(
         max_error=max_error,
@@ -203,6 +204,28 @@ def forecast(
         attainable=expected.attainable(max_error, promise=promise),
         num_needed=needed,
     )
+
+
+def _certified(
+    expected: Expected, sizes: tuple[int, int], *, num_pool: int, asked: tuple[float, float, str], seed: int
+) -> float:
+    """The threshold that one simulated audit of a first and a second draw certifies; infinite where none."""
+    max_error, alpha, promise = asked
+    num_first, num_second = sizes
+    floor, worth = 0.0, worth_in_pool(num_first, num_pool=num_pool, alpha=alpha)
+    if num_second:
+        pilot = _sample(expected, num_first, np.random.default_rng([seed, num_first, 1]))
+        bins = np.searchsorted(EDGES, expected.confidence, side="right") - 1
+        counts = np.round(np.bincount(bins, expected.share * num_pool, minlength=len(EDGES))).astype(np.int64)
+        pool = ConfidenceHistogram(counts, np.zeros_like(counts))
+        size = min(num_second, pool.num_items)
+        plan = plan_second_draw(*pilot, pool=pool, size=size, max_error=max_error, alpha=alpha, promise=promise)
+        floor, worth = plan.threshold, worth_in_pool(size, num_pool=plan.num_open, alpha=alpha)
+    if worth < smallest_audit(max_error, alpha):
+        return math.inf
+    confidence, correct = _sample(expected, worth, np.random.default_rng([seed, worth]), floor=floor)
+    found = find_certificate(confidence, correct, max_error=max_error, alpha=alpha, promise=promise)
+    return max(found.threshold, floor) if isinstance(found, Certificate) else math.inf
 
 
 def least_audit(expected: Expected, *, max_error: float, alpha: float, promise: str) -> int | None:
@@ -258,15 +281,10 @@ def hopeless(*, num_pool: int, num_train: int, num_audit: int, asked: tuple[floa
     return reasons[0]
 
 
-def _sample(expected: Expected, num: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], BoolArray]:
-    picked = rng.choice(len(expected.share), num, p=expected.share / expected.share.sum())
+def _sample(
+    expected: Expected, num: int, rng: np.random.Generator, *, floor: float = 0.0
+) -> tuple[NDArray[np.float32], BoolArray]:
+    """Confidence, and whether the label is right, of items drawn at or above a confidence."""
+    share = np.where(expected.confidence >= floor, expected.share, 0.0)
+    picked = rng.choice(len(share), num, p=share / share.sum())
     return expected.confidence[picked], rng.random(num) < expected.chance[picked]
-
-
-def _worth(num_audit: int, *, num_pool: int, alpha: float, power: float = 0.8) -> int:
-    """How many answers do in an infinite population what `num_audit` do in a pool; see `widened_for_pool`."""
-    left = math.sqrt(1 - num_audit / num_pool)
-    if left == 0:
-        return 0
-    z_alpha, z_power = -norm.ppf(alpha), norm.ppf(power)
-    return int(num_audit * ((z_alpha + z_power) / (z_alpha / left + z_power * left)) ** 2)

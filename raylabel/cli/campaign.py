@@ -33,6 +33,7 @@ def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJs
         console = Console(highlight=False)
         report.print_rounds(console, found["rounds"])
         report.print_classes(console, found["quality"])
+        report.print_certificates(console, found["rounds"][-1])
         for line in report.forecast_and_outcome(found):
             typer.echo(line)
         people.print_people(console, found["people"])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raylabel.cli.options import AsJson, ConfigPath, Sets, command, print_facts
-from raylabel.errors import RaylabelError
+from raylabel.cli.options import AsJson, ConfigPath, Sets, command, print_facts, working
+from raylabel.errors import RaylabelError, UnknownName
 from raylabel.progress import counted
 from raylabel.toml import load
 
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
 def export(
     config: ConfigPath,
-    target: Annotated[Path, typer.Argument(help="A .csv or .jsonl file; labels also .parquet.")],
+    target: Annotated[str, typer.Argument(help="A .csv or .jsonl file, labels also .parquet; a folder with --format.")],
     what: Annotated[str, typer.Option(help='"shortlist", "labels" or "provisional".')] = "shortlist",
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help='Labels with their images: "imagefolder", "webdataset", "huggingface", "coco", "fiftyone".'
+        ),
+    ] = None,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the open questions for people, the result, or the labels as they would be now, to a file.
+    """Write the open questions for people, the result, or the labels as they would be now.
 
     Example: raylabel export campaign.toml questions.csv
     """
@@ -35,34 +41,58 @@ def export(
     if what not in ("shortlist", "labels", "provisional"):
         raise typer.BadParameter(f"{what!r}: expected shortlist, labels or provisional", param_hint="--what")
     campaign = find_campaign(load(config, overrides=sets or []))
-    facts: dict[str, Any] = {"what": what, "file": str(target)}
+    facts: dict[str, Any] = {"what": what, "file": target}
+    path = Path(target)
     try:
-        if what == "labels":
-            facts["num_rows"] = export_labels(campaign, target)
+        if format_:
+            facts["format"], facts["num_rows"] = format_, _with_images(campaign, target, what, format_)
+        elif what == "labels":
+            facts["num_rows"] = export_labels(campaign, path)
         elif what == "provisional":
-            facts["round"], facts["num_rows"] = _provisional(campaign, target)
+            facts["round"], facts["num_rows"] = _provisional(campaign, path)
         else:
-            facts["round"], facts["num_rows"] = export_shortlist(campaign, find_plan(campaign), target)
+            facts["round"], facts["num_rows"] = export_shortlist(campaign, find_plan(campaign), path)
     except OSError as error:
         raise RaylabelError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
     said = f"{counted(facts['num_rows'], 'label')} in {target}"
     if what == "shortlist":
         said = f"round {facts['round']}: {counted(facts['num_rows'], 'question')} in {target}; fill in the label "
-        said += f"column, then: {command('import', config, target, sets=sets)}"
+        said += f"column, then: {command('import', config, path, sets=sets)}"
     if what == "provisional":
         said = f"round {facts['round']}: {said}, all marked provisional: later rounds may change them"
     print_facts(facts, as_json=as_json, text=lambda _: said)
 
 
+def _with_images(campaign: Campaign, target: str, what: str, named: str) -> int:
+    """Write the labeled images in one of the formats that hold them."""
+    from raylabel import runtime
+    from raylabel.loop import find_plan
+    from raylabel.reporting.committed import find_round, newest_round, require_labels
+    from raylabel.reporting.formats import FORMATS, export_images, paired
+
+    if named not in FORMATS:
+        raise UnknownName("format", named, FORMATS)
+    if what != "labels":
+        raise typer.BadParameter(f"{named} holds labeled images: give --what labels", param_hint="--format")
+    labels, plan = require_labels(campaign), find_plan(campaign)
+    newest = newest_round(campaign)
+    assert newest is not None, "labels come from a round"
+    found = find_round(campaign, newest.number, version=plan.version)
+    assert found is not None, "it is committed"
+    to = target if "://" in target else str(Path(target).absolute())
+    with working(), runtime.session(campaign.config.compute):
+        return export_images(campaign, plan, labels, paired(found, labels), to=to, named=named)
+
+
 def _provisional(campaign: Campaign, target: Path) -> tuple[int, int]:
-    from raylabel.labeling import resolved_before
+    from raylabel.labeling import answers_of
     from raylabel.reporting.committed import newest_round
     from raylabel.reporting.export import export_provisional
 
     newest = newest_round(campaign)
     if newest is None:
         raise RaylabelError(f"{campaign.store.root}: no round is done yet; `raylabel run` goes on to the first")
-    answered = resolved_before(campaign, newest.number + 1)
+    answered = answers_of(campaign, newest.number)
     return newest.number, export_provisional(campaign, newest, answered, target)
 
 
@@ -77,11 +107,11 @@ def import_(
     Example: raylabel import campaign.toml questions.csv
     """
     from raylabel.campaign import find_campaign
-    from raylabel.labeling import find_audit
+    from raylabel.labeling import asked_for_audit
     from raylabel.labeling.files import import_answers
 
     campaign = find_campaign(load(config, overrides=sets or []))
-    count, new, still_open = import_answers(campaign, source, find_audit(campaign))
+    count, new, still_open = import_answers(campaign, source, asked_for_audit(campaign))
     said = f"{counted(count, 'answer')} in {source}, {new:,} of them new; "
     said += f"{counted(still_open, 'row')} still without an answer"
     facts = {"file": str(source), "num_answers": count, "num_new": new, "num_open": still_open}

@@ -1,4 +1,5 @@
 """The audit sample: drawn over the whole pool at planning, asked in round 0, and never picked by a strategy.
+A targeted audit draws only a part of it so; `second_draw` does the rest.
 
 What a pool grows by is a stratum of its own: drawn when it comes, asked in the next round that asks.
 """
@@ -11,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from raylabel import schema
-from raylabel.acceptance import draw, smallest_audit
+from raylabel.acceptance import draw
+from raylabel.audited import stratum_name
 from raylabel.campaign import Campaign, Pieces, Rows
+from raylabel.check import least_audit
 from raylabel.config import Config
 from raylabel.errors import ConfigError
 from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
@@ -54,7 +57,7 @@ def check_budget(config: Config, num_rows: int) -> None:
 
 
 def find_audit(campaign: Campaign) -> Rows:
-    """The rows of the audit samples that were drawn, sorted.
+    """The rows of the first audit draws, sorted: of the whole pool, and of all that it has grown by.
 
     Raises:
         RaylabelError: none was.
@@ -74,14 +77,14 @@ def draw_name(version: int) -> str:
     return f"audit/draw-{version:04d}"
 
 
-def _size(campaign: Campaign, plan: Plan, version: int) -> int:
-    """How many items of a version are drawn; the looks at all strata share what a look may spend."""
+def size_of(campaign: Campaign, plan: Plan, version: int) -> int:
+    """How many items of a version are audited; the looks at all strata share what a look may spend."""
     config = campaign.config
     wanted = config.budget.audit_answers
     if version == 0 or wanted == 0:
         return wanted
     first, rows = plan.at(0).num_rows, plan.at(version).num_rows - plan.starts[version]
-    least = smallest_audit(config.acceptance.max_error, config.alpha_per_look() / (version + 1))
+    least = least_audit(config, config.alpha_per_look() / (version + 1))
     return min(max(-(-wanted * rows // first), least), rows)
 
 
@@ -96,11 +99,11 @@ def redraw(campaign: Campaign, plan: Plan, version: int) -> pa.Table:
     Returns:
         Columns of schema.AUDIT but for `id`, sorted by row.
     """
-    size, start = _size(campaign, plan, version), plan.starts[version]
+    size, start = campaign.config.split_audit(size_of(campaign, plan, version))[0], plan.starts[version]
     drawn, probability = draw(plan.at(version).num_rows - start, size=size, rng=campaign.rng("audit", version))
     columns = {
         "row": start + drawn,
-        "stratum": [f"plan-{version:04d}" if version else "pool"] * size,
+        "stratum": [stratum_name(version)] * size,
         "inclusion_probability": np.full(size, probability),
         "draw": np.full(size, version, dtype=np.int32),
         "seed": np.full(size, campaign.config.seed, dtype=np.int64),

@@ -36,7 +36,8 @@ def newest_shortlist(campaign: Campaign) -> tuple[int, list[dict[str, Any]]]:
     Raises:
         RaylabelError: no round has asked yet.
     """
-    for number in reversed(range(campaign.config.budget.rounds)):
+    # The second draw of an audit is asked about after the last round.
+    for number in reversed(range(campaign.config.budget.rounds + 1)):
         record = campaign.records.find(f"{folder(number)}/shortlist")
         if record is not None:
             table = read_parts(campaign.store, record.parts["shortlist"], schema=schema.SHORTLIST)

@@ -255,6 +255,21 @@ def _shortlist(items: pa.Table, strategy: str, scores: NDArray[np.float32], reas
     return pa.table(columns, schema=schema.SHORTLIST)
 
 
+def audit_questions(campaign: Campaign, number: int, drawn: pa.Table) -> Record:
+    """A shortlist of nothing but audit items, in a random order.
+
+    Args:
+        campaign: its seed decides the order.
+        number: that the shortlist goes by.
+        drawn: row and id of the items.
+    """
+    empty = schema.SHORTLIST.empty_table()
+    items = _mix_in(campaign, number, empty, drawn, schema.DOUBTS.empty_table())
+    part = write_part(campaign.store, f"{folder(number)}/shortlist", items)
+    facts = {"strategy": "audit", "num_train": 0, "num_audit": items.num_rows, "num_second_looks": 0}
+    return Record(facts=facts, parts={"shortlist": [part]})
+
+
 def _mix_in(campaign: Campaign, number: int, picked: pa.Table, audit: pa.Table, doubted: pa.Table) -> pa.Table:
     """Audit items and second looks among the others, in a random order: nobody can tell one by its place."""
     count = audit.num_rows

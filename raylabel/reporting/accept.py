@@ -2,52 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raylabel import runtime
-from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, agreement, certify
-from raylabel.campaign import Campaign, Pieces, folder
+from raylabel.acceptance import (
+    Certificate,
+    ClassHistograms,
+    ConfidenceHistogram,
+    Withheld,
+    agreement,
+    certify,
+    certify_by_class,
+    sentence_by_class,
+)
+from raylabel.audited import AuditView, Count, CountByClass, Fold, Stratum, alpha_each, strata_of
+from raylabel.campaign import Campaign, Pieces, Rows, folder
 from raylabel.progress import say
 from raylabel.reporting.metrics import Confusion, Quality, Reliability, binomial_interval
 from raylabel.reporting.touched import refuse_touched
-from raylabel.workspace import Part, Record, read_part
-from raylabel.workspace.vectors import gather_rows
+from raylabel.workspace import Record
 
-Rows = NDArray[np.int64]
-Counting = Callable[[Part], ConfidenceHistogram]
-Merging = Callable[[ConfidenceHistogram, ConfidenceHistogram], ConfidenceHistogram]
-Fold = Callable[[Counting, Iterable[Part], Merging], ConfidenceHistogram | None]
-
-
-@dataclass(frozen=True)
-class AuditView:
-    """The audit sample as one round's predictions see it.
-
-    Args:
-        confidence: (n,) float32 of the predicted class.
-        predicted: (n,) int32.
-        answered: (n,) int32, -1 where nobody could tell: that counts as wrong.
-    """
-
-    confidence: NDArray[np.float32]
-    predicted: NDArray[np.int32]
-    answered: NDArray[np.int32]
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Whether prediction and people agree."""
-        return np.asarray(self.predicted == self.answered, dtype=bool)
+ByClass = dict[str, Certificate | Withheld]
+Verdict = Certificate | Withheld | ByClass
+"""Of all labels of a stratum together, or of each predicted class by its name."""
 
 
 def accept(
-    campaign: Campaign, number: int, predictions: Pieces, answered: pa.Table, *, audit: Rows, is_last: bool
+    campaign: Campaign,
+    number: int,
+    predictions: Pieces,
+    answered: pa.Table,
+    *,
+    audit: Rows,
+    second: pa.Table,
+    is_last: bool,
 ) -> Record:
     """Certify the labels of a round, or say why not; once.
 
@@ -56,14 +49,17 @@ def accept(
     although the loop looked every time; where only the last one does, it may spend all of alpha.
 
     Rows by which the pool has grown are a stratum of their own, with an audit sample and a threshold of their own. A
-    look divides what it may spend evenly among the strata whose audit is answered.
+    look divides what it may spend evenly among the strata whose audit is answered, and where classes are certified
+    apart, what a stratum has among its classes.
 
     Args:
         campaign: its `acceptance` section is the promise.
         number: the round.
         predictions: of the round.
         answered: rows of schema.RESOLVED up to this round.
-        audit: rows of the whole audit draw; a readable one without an answer withholds the certificate.
+        audit: rows of the first audit draws; a readable one without an answer withholds the certificate.
+        second: rows of schema.AUDIT: what was drawn a second time for this round. Then the certificate rests on these
+            alone, as the first draw has said where to draw them.
         is_last: whether the loop ends with this round; must not depend on audit answers where looks is "last".
 
     Raises:
@@ -71,13 +67,14 @@ def accept(
 
     Returns:
         Its record: facts plan (the plan version that it covers), strata (one for each version's rows: `verdict`,
-        "certificate" or "withheld", with `details` of it, `sentence`, and `audit`, the quality that the stratum's
-        audit sample estimates), and of all together verdict, num_auto, sentence and audit, which is the first one's.
+        "certificate" or "withheld"; `details` of it, or `classes`, verdict and details of each; `sentence`, num_items,
+        num_auto, num_audited; and `audit`, the quality that the stratum's first draw estimates), and of all together
+        verdict, num_auto, sentence and audit, which is the first one's.
     """
 
     def make() -> Record:
-        refuse_touched(campaign, number, audit)
-        facts = judge(campaign, predictions, answered, audit=audit, is_last=is_last, fold=runtime.fold)
+        refuse_touched(campaign, number, np.union1d(audit, second.column("row").to_numpy()))
+        facts = judge(campaign, predictions, answered, audit=audit, second=second, is_last=is_last, fold=runtime.fold)
         say(f"round {number} · accept: {facts['sentence']}")
         return Record(facts=facts)
 
@@ -85,40 +82,43 @@ def accept(
 
 
 def judge(
-    campaign: Campaign, predictions: Pieces, answered: pa.Table, *, audit: Rows, is_last: bool, fold: Fold
+    campaign: Campaign,
+    predictions: Pieces,
+    answered: pa.Table,
+    *,
+    audit: Rows,
+    second: pa.Table,
+    is_last: bool,
+    fold: Fold,
 ) -> dict[str, Any]:
     """Work out the facts that `accept` records, from files alone; as often as one likes.
 
     Args:
-        campaign: as in `accept`, and so are predictions, answered, audit and is_last.
+        campaign: as in `accept`, and so are predictions, answered, audit, second and is_last.
         predictions: of the round.
         answered: of all rounds up to it.
-        audit: rows of the whole audit draw.
+        audit: rows of the first draws.
+        second: of the second draws.
         is_last: whether the loop ended with the round.
         fold: runs a function on every part and merges what it returns, as `runtime.fold` does.
     """
-    parts = [predictions.added(version) for version in range(predictions.version + 1)]
-    views = [view_audit(campaign, part, answered) for part in parts]
-    missing = [_readable(campaign, part, audit) - len(view.correct) for part, view in zip(parts, views, strict=True)]
-    # Which strata share depends on who has answered, never on what was said.
-    answered_ones = sum(len(view.correct) > 0 and not left for view, left in zip(views, missing, strict=True))
-    share = campaign.config.alpha_per_look() / max(answered_ones, 1)
-    human = answered.column("row").to_numpy()
-    of_stratum = _Judge(campaign, human, share, is_last=is_last, alone=len(parts) == 1, fold=fold)
-    strata: list[dict[str, Any]] = []
-    for part, view, num_missing in zip(parts, views, missing, strict=True):
-        verdict, sentence = of_stratum(part, view, num_missing)
-        kind = "certificate" if isinstance(verdict, Certificate) else "withheld"
-        found = {"verdict": kind, "details": verdict.to_dict(), "sentence": sentence}
-        strata.append({"plan": part.version, "num_items": part.num_rows, **found})
-        strata[-1]["audit"] = quality(view, campaign.config.classes)
+    strata = strata_of(campaign, predictions, answered, audit=audit, second=second)
+    judge_one = _Judge(
+        campaign,
+        human=answered.column("row").to_numpy(),
+        alpha=alpha_each(campaign, strata),
+        may_look=is_last or campaign.config.acceptance.looks == "every",
+        alone=len(strata) == 1,
+        fold=fold,
+    )
+    found = [_facts_of(campaign, stratum, judge_one(stratum)) for stratum in strata]
     return {
         "plan": predictions.version,
-        "verdict": "certificate" if any(s["verdict"] == "certificate" for s in strata) else "withheld",
-        "num_auto": sum(stratum["details"].get("num_auto", 0) for stratum in strata),
-        "sentence": _together(campaign, strata),
-        "audit": strata[0]["audit"],
-        "strata": strata,
+        "verdict": "certificate" if any(facts["verdict"] == "certificate" for facts in found) else "withheld",
+        "num_auto": sum(facts["num_auto"] for facts in found),
+        "sentence": _together(campaign, found),
+        "audit": found[0]["audit"],
+        "strata": found,
     }
 
 
@@ -130,7 +130,7 @@ class _Judge:
         campaign: its `acceptance` section is the promise.
         human: rows that people have answered.
         alpha: what this look may spend on the stratum.
-        is_last: whether the loop ends with this round.
+        may_look: whether this round looks at all.
         alone: whether it is the only stratum.
         fold: as in `judge`.
     """
@@ -138,31 +138,68 @@ class _Judge:
     campaign: Campaign
     human: Rows
     alpha: float
-    is_last: bool
+    may_look: bool
     alone: bool
     fold: Fold
 
-    def __call__(self, part: Pieces, view: AuditView, num_missing: int) -> tuple[Certificate | Withheld, str]:
+    def __call__(self, stratum: Stratum) -> tuple[Verdict, str]:
         settings = self.campaign.config.acceptance
-        asked: dict[str, Any] = {
-            "max_error": settings.max_error,
-            "alpha": self.alpha,
-            "promise": settings.promise,
-        }
-        if num_missing:
-            reason = f"{num_missing} readable items of the audit sample have no answer"
-            return self._withheld(reason, view, asked), f"No certificate: {reason}."
-        if settings.looks == "last" and not self.is_last:
+        asked: dict[str, Any] = {"max_error": settings.max_error, "alpha": self.alpha, "promise": settings.promise}
+        if stratum.num_missing:
+            reason = f"{stratum.num_missing} readable items of the audit sample have no answer"
+            return self._withheld(reason, stratum, asked), f"No certificate: {reason}."
+        if not self.may_look:
             reason = "the one look at the audit is kept for the end of the loop"
-            return self._withheld(reason, view, asked), f"No certificate yet: {reason}."
-        counted = self.fold(Count(self.campaign, self.human), part.parts, ConfidenceHistogram.merge)
+            return self._withheld(reason, stratum, asked), f"No certificate yet: {reason}."
+        num_looks = self.campaign.config.num_looks() if self.alone else 1
+        if settings.by_class:
+            verdicts = self._by_class(stratum, asked)
+            return verdicts, sentence_by_class(verdicts, alpha=self.alpha, num_looks=num_looks)
+        counted = self.fold(Count(self.campaign, self.human), stratum.pieces.parts, ConfidenceHistogram.merge)
         # A stratum of which nothing can be read is a pool of nothing, not any pool.
         pool = counted if counted is not None else ConfidenceHistogram.empty()
-        verdict = certify(view.confidence, view.correct, pool=pool, **asked)
-        return verdict, verdict.sentence(num_looks=self.campaign.config.num_looks() if self.alone else 1)
+        view, weights = stratum.first, None
+        if settings.audit == "targeted":
+            view, weights = stratum.second, np.full(len(stratum.second.correct), 1 / stratum.probability)
+        verdict = certify(view.confidence, view.correct, pool=pool, weights=weights, **asked)
+        return verdict, verdict.sentence(num_looks=num_looks)
 
-    def _withheld(self, reason: str, view: AuditView, asked: dict[str, Any]) -> Withheld:
-        return Withheld(reason=reason, num_needed=None, num_audited=len(view.correct), **asked)
+    def _by_class(self, stratum: Stratum, asked: dict[str, Any]) -> ByClass:
+        counted = self.fold(CountByClass(self.campaign, self.human), stratum.pieces.parts, ClassHistograms.merge)
+        view, pools = stratum.first, counted.pools if counted is not None else {}
+        found = certify_by_class(view.confidence, view.correct, predicted=view.predicted, pools=pools, **asked)
+        none = Withheld("the model takes no item for one of this class", None, num_audited=0, **asked)
+        return {name: found.get(index, none) for index, name in enumerate(self.campaign.config.classes)}
+
+    def _withheld(self, reason: str, stratum: Stratum, asked: dict[str, Any]) -> Withheld:
+        return Withheld(reason=reason, num_needed=None, num_audited=len(stratum.first.correct), **asked)
+
+
+def _facts_of(campaign: Campaign, stratum: Stratum, found: tuple[Verdict, str]) -> dict[str, Any]:
+    """What is recorded of a stratum, its verdict and its sentence."""
+    verdict, sentence = found
+    each = verdict if isinstance(verdict, dict) else {"": verdict}
+    certified = [one for one in each.values() if isinstance(one, Certificate)]
+    return {
+        "plan": stratum.pieces.version,
+        "num_items": stratum.pieces.num_rows,
+        "verdict": "certificate" if certified else "withheld",
+        "details": None if isinstance(verdict, dict) else verdict.to_dict(),
+        "classes": {name: _kept(one) for name, one in each.items()} if isinstance(verdict, dict) else None,
+        "sentence": sentence,
+        "num_auto": sum(one.num_auto or 0 for one in certified),
+        "num_audited": len(stratum.first.correct) + len(stratum.second.correct),
+        "audit": quality(stratum.first, campaign.config.classes),
+    }
+
+
+def _kept(verdict: Certificate | Withheld) -> dict[str, Any]:
+    kind = "certificate" if isinstance(verdict, Certificate) else "withheld"
+    return {"verdict": kind, "details": verdict.to_dict()}
+
+
+def _read(kept: dict[str, Any]) -> Certificate | Withheld:
+    return (Certificate if kept["verdict"] == "certificate" else Withheld).from_dict(kept["details"])
 
 
 def _together(campaign: Campaign, strata: list[dict[str, Any]]) -> str:
@@ -177,24 +214,12 @@ def _together(campaign: Campaign, strata: list[dict[str, Any]]) -> str:
     return " ".join(said)
 
 
-def verdicts_of(record: Record) -> list[Certificate | Withheld]:
-    """What a round's record holds of each stratum: the certificate, or its refusal."""
+def verdicts_of(record: Record) -> list[Verdict]:
+    """What a round's record holds of each stratum: the certificate or its refusal, or those of all classes by name."""
     return [
-        (Certificate if stratum["verdict"] == "certificate" else Withheld).from_dict(stratum["details"])
+        {name: _read(kept) for name, kept in stratum["classes"].items()} if stratum["classes"] else _read(stratum)
         for stratum in record.facts["strata"]
     ]
-
-
-def view_audit(campaign: Campaign, predictions: Pieces, answered: pa.Table) -> AuditView:
-    """Put predictions and answers of the audit items among them beside each other, in row order."""
-    audit = answered.filter(pc.equal(answered.column("purpose"), "audit"))
-    truth = dict(zip(audit.column("row").to_pylist(), audit.column("label_index").to_pylist(), strict=True))
-    table = gather_rows(campaign.store, predictions.holding(audit.column("row").to_numpy()))
-    if table is None:
-        none = np.empty(0, dtype=np.int32)
-        return AuditView(np.empty(0, dtype=np.float32), none, none)
-    told = np.array([truth[row] for row in table.column("row").to_pylist()], dtype=np.int32)
-    return AuditView(table.column("confidence").to_numpy(), table.column("label_index").to_numpy(), told)
 
 
 def quality(view: AuditView, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -236,23 +261,3 @@ def _figures(true: NDArray[np.int32], predicted: NDArray[np.int32], num_classes:
         each = (0.0,) * num_classes
         return Quality(each, each, each, (0,) * num_classes, *[0.0] * 7)
     return Confusion.of(true, predicted, num_classes=num_classes).finish()
-
-
-def _readable(campaign: Campaign, predictions: Pieces, rows: Rows) -> int:
-    """How many of some pool rows have a prediction."""
-    table = gather_rows(campaign.store, predictions.holding(rows))
-    return 0 if table is None else int(table.num_rows)
-
-
-@dataclass(frozen=True)
-class Count:
-    """Count the confidences of one prediction part, in a task."""
-
-    campaign: Campaign
-    human: NDArray[np.int64]
-
-    def __call__(self, part: Part) -> ConfidenceHistogram:
-        """The histogram of one part."""
-        table = read_part(self.campaign.store, part, columns=["row", "confidence"])
-        human = np.isin(table.column("row").to_numpy(), self.human)
-        return ConfidenceHistogram.of(table.column("confidence").to_numpy(), human=human)

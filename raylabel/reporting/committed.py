@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raylabel.campaign import Campaign, Pieces, folder, of_version
+from raylabel.campaign import Campaign, Pieces, find_labels, folder, of_version
+from raylabel.errors import RaylabelError
 from raylabel.reporting.result import Last
 from raylabel.workspace import Record
 
@@ -77,3 +78,18 @@ def newest_round(campaign: Campaign) -> Committed | None:
         if found := find_round(campaign, number):
             return found
     return None
+
+
+def require_labels(campaign: Campaign) -> Record:
+    """The record of the labels.
+
+    Raises:
+        RaylabelError: there is no result yet.
+    """
+    record = find_labels(campaign)
+    if record is None:
+        raise RaylabelError(
+            f"{campaign.store.root}: no result yet; `raylabel run` goes on to it, and `--what provisional` writes what "
+            "the last round would say"
+        )
+    return record

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from raylabel import schema
-from raylabel.campaign import Campaign, find_labels
-from raylabel.errors import ConfigError, RaylabelError
-from raylabel.reporting.committed import Committed
+from raylabel.campaign import Campaign
+from raylabel.errors import ConfigError
+from raylabel.reporting.committed import Committed, require_labels
 from raylabel.reporting.result import rule_of
 from raylabel.workspace import read_part
 
@@ -33,12 +33,7 @@ def export_labels(campaign: Campaign, target: Path) -> int:
         RaylabelError: the campaign has no result yet.
     """
     check_target(target)
-    record = find_labels(campaign)
-    if record is None:
-        raise RaylabelError(
-            f"{campaign.store.root}: no result yet; `raylabel run` goes on to it, and `--what provisional` writes what "
-            "the last round would say"
-        )
+    record = require_labels(campaign)
     return _write(target, schema.LABELS, (read_part(campaign.store, part) for part in record.parts["labels"]))
 
 

@@ -22,11 +22,11 @@ from raylabel.acceptance import (
     hopeless,
     learned,
 )
+from raylabel.audited import Count, Fold
 from raylabel.campaign import FORECAST, Campaign, Pieces, folder
 from raylabel.config import Config
 from raylabel.errors import ConfigError
 from raylabel.progress import say
-from raylabel.reporting.accept import Count, Fold
 from raylabel.workspace import Record, read_parts
 
 ASSUMED = 0.85
@@ -70,10 +70,12 @@ def check_reachable(config: Config, num_rows: int) -> None:
     budget, settings = config.budget, config.acceptance
     if not budget.audit_answers:
         return
+    first, second = config.split_audit(budget.audit_answers)
+    # Of a targeted audit the first draw only takes items away.
     reason = hopeless(
         num_pool=num_rows,
-        num_train=budget.train_answers,
-        num_audit=budget.audit_answers,
+        num_train=budget.train_answers + (first if second else 0),
+        num_audit=second or first,
         asked=(settings.max_error, config.alpha_per_look(), settings.promise),
     )
     if reason:
@@ -109,7 +111,14 @@ def expect(
     budget, settings = config.budget, config.acceptance
     num_audit = budget.audit_answers if num_audit is None else num_audit
     asked = (settings.max_error if max_error is None else max_error, config.alpha_per_look(), settings.promise)
-    found = forecast(expected, num_pool=num_rows, num_train=budget.train_answers, num_audit=num_audit, asked=asked)
+    found = forecast(
+        expected,
+        num_pool=num_rows,
+        num_train=budget.train_answers,
+        num_audit=num_audit,
+        num_second=config.split_audit(num_audit)[1],
+        asked=asked,
+    )
     num_open = num_rows - budget.train_answers - num_audit - round(found.coverage * num_rows)
     return {**found.to_dict(), "num_rows": num_rows, "num_train": budget.train_answers, "num_open": num_open}
 

@@ -95,7 +95,7 @@ def beside_outcome(campaign: Campaign, rounds: list[dict[str, Any]], labels: Rec
     num_readable = sum(labels.facts[f"num_{source}"] for source in ("human", "auto", "undecided"))
     came_to = {
         "num_train": rounds[-1]["num_training_answers"],
-        "num_audit": sum(stratum["audit"]["num_audited"] for stratum in rounds[-1]["strata"]),
+        "num_audit": sum(stratum["num_audited"] for stratum in rounds[-1]["strata"]),
         "coverage": labels.facts["num_auto"] / max(num_readable, 1),
         "num_open": labels.facts["num_undecided"],
     }
@@ -134,6 +134,23 @@ def print_classes(console: Console, quality: dict[str, Any]) -> None:
         figures = (f"{facts[key]:.3f}" for key in ("precision", "recall", "f1"))
         table.add_row(name, *figures, str(facts["num_audited"]))
     console.print(table)
+
+
+def print_certificates(console: Console, last: dict[str, Any]) -> None:
+    """Where classes are certified apart, a row for each class of each stratum of the last round."""
+    for stratum in last["strata"]:
+        if not stratum["classes"]:
+            continue
+        of = f", of what plan {stratum['plan']} added" if stratum["plan"] else ""
+        table = Table("class", "by machine", "from confidence", "or why not", title=f"certificates by class{of}")
+        for name, kept in stratum["classes"].items():
+            found = kept["details"]
+            if kept["verdict"] == "certificate":
+                table.add_row(name, f"{found['num_auto']:,}", f"{found['threshold']:.6g}", "")
+            else:
+                needed = f"; about {found['num_needed']:,} would do" if found["num_needed"] else ""
+                table.add_row(name, "none", "", found["reason"] + needed)
+        console.print(table)
 
 
 def summary(report: dict[str, Any]) -> str:

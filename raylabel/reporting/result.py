@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from raylabel import runtime, schema
 from raylabel.acceptance import Certificate, MonotoneCalibration
+from raylabel.audited import view_audit
 from raylabel.campaign import Campaign, Pieces, folder, of_version
-from raylabel.reporting.accept import verdicts_of, view_audit
+from raylabel.reporting.accept import Verdict, verdicts_of
 from raylabel.workspace import Part, Record, read_part, write_part
 
 
@@ -56,19 +58,20 @@ def write_labels(campaign: Campaign, last: Last, answered: pa.Table) -> Record:
 
 
 def _write(campaign: Campaign, place: str, last: Last, answered: pa.Table) -> Record:
-    verdicts = verdicts_of(last.verdict)
+    strata = last.verdict.facts["strata"]
     write = _Write(campaign, place, rule_of(campaign, last, answered))
     counts: Counter[str] = Counter()
     parts: list[Part] = []
     num_uncovered = 0
     for version in range(last.predictions.version + 1):
         stratum = last.predictions.added(version)
-        verdict = verdicts[version] if version < len(verdicts) else None
         results = list(runtime.map_tasks(write, [(part, version) for part in stratum.parts]))
         found = sum((counted for _, counted in results), Counter[str]())
-        if isinstance(verdict, Certificate):
-            assert found["auto"] == verdict.num_auto, "the certificate counted exactly the items that are accepted"
-        num_uncovered += stratum.num_rows if verdict is None else 0
+        if version < len(strata):
+            promised = strata[version]["num_auto"]
+            assert found["auto"] == promised, "the certificate counted exactly the items that are accepted"
+        else:
+            num_uncovered += stratum.num_rows
         counts += found
         parts += [part for part, _ in results]
     facts = {"num_human": counts["human"], "num_auto": counts["auto"], "num_undecided": counts["none"]}
@@ -84,13 +87,20 @@ def rule_of(campaign: Campaign, last: Last, answered: pa.Table) -> Rule:
         campaign=campaign,
         number=last.number,
         model=last.model,
-        thresholds=tuple(found.threshold if isinstance(found, Certificate) else None for found in verdicts),
+        thresholds=tuple(_thresholds(found, campaign.config.classes) for found in verdicts),
+        by_class=campaign.config.acceptance.by_class,
         people={row: (index, number) for row, index, number in zip(*columns, strict=True)},
         calibration=MonotoneCalibration.fit(view.confidence, view.correct) if len(view.correct) else None,
     )
 
 
-@dataclass(frozen=True)
+def _thresholds(verdict: Verdict, classes: tuple[str, ...]) -> NDArray[np.float32]:
+    """(K,) the least confidence of an accepted label of each class; infinite where none is accepted."""
+    found = verdict if isinstance(verdict, dict) else dict.fromkeys(classes, verdict)
+    return np.array([v.threshold if isinstance(v, Certificate) else np.inf for v in found.values()], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class Rule:
     """Labels the items of one prediction part; travels to tasks.
 
@@ -98,7 +108,8 @@ class Rule:
         campaign: whose predictions and classes.
         number: the round whose model and verdict label.
         model: name of its model.
-        thresholds: of each plan version's rows; None where they have no certificate, and for versions beyond.
+        thresholds: of each plan version's rows, (K,) of each class, infinite without a certificate.
+        by_class: whether each class has a certificate of its own.
         people: label index and round of every row that people answered; -1 where nobody could tell.
         calibration: of the confidence; None without an audit.
     """
@@ -106,7 +117,8 @@ class Rule:
     campaign: Campaign
     number: int
     model: str
-    thresholds: tuple[float | None, ...]
+    thresholds: tuple[NDArray[np.float32], ...]
+    by_class: bool
     people: dict[int, tuple[int, int]]
     calibration: MonotoneCalibration | None
 
@@ -114,7 +126,8 @@ class Rule:
         """The labels of a part's items, in its order: columns of schema.LABELS.
 
         A person's label carries the round that asked for it, any other label the round of the model. A certificate goes
-        by its record's name, with the number of the plan version behind it where that is not the first.
+        by its record's name, with the number of the plan version behind it where that is not the first, and the name of
+        the class where each has its own.
         """
         classes = np.array(self.campaign.config.classes, dtype=object)
         table = read_part(self.campaign.store, part, columns=["row", "id", "label_index", "confidence"])
@@ -122,9 +135,8 @@ class Rule:
         confidence = table.column("confidence").to_numpy()
         source = np.full(len(rows), "none", dtype=object)
         rounds = np.full(len(rows), self.number, dtype=np.int32)
-        threshold = self.thresholds[version] if version < len(self.thresholds) else None
-        if threshold is not None:
-            source[confidence >= np.float32(threshold)] = "auto"
+        if version < len(self.thresholds):
+            source[confidence >= self.thresholds[version][index]] = "auto"
         for position, row in enumerate(rows):
             if row in self.people:
                 index[position], number = self.people[row]
@@ -132,16 +144,19 @@ class Rule:
                 rounds[position] = number
         none, human = source == "none", source == "human"
         calibrated = self.calibration.apply(confidence) if self.calibration else confidence
-        count, certificate = len(rows), f"{folder(self.number)}/verdict" + (f"#{version}" if version else "")
+        labels = classes[np.maximum(index, 0)]
+        certificate = np.full(len(rows), f"{folder(self.number)}/verdict" + (f"#{version}" if version else ""), object)
+        if self.by_class:
+            certificate = certificate + "/" + labels
         columns: dict[str, Any] = {
             "id": table.column("id"),
-            "label": pa.array(np.where(none, None, classes[np.maximum(index, 0)]), pa.string(), mask=none),
+            "label": pa.array(labels, pa.string(), mask=none),
             "label_index": pa.array(index, pa.int32(), mask=none),
             "source": source.tolist(),
             "confidence": pa.array(calibrated, pa.float32(), mask=human),
             "round": rounds,
-            "model": pa.array([self.model] * count, pa.string(), mask=human),
-            "certificate": pa.array([certificate] * count, pa.string(), mask=source != "auto"),
+            "model": pa.array([self.model] * len(rows), pa.string(), mask=human),
+            "certificate": pa.array(certificate, pa.string(), mask=source != "auto"),
         }
         return pa.table(columns, schema=schema.LABELS)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from raylabel.acceptance.differences import differences
 from raylabel.campaign import Campaign, folder
-from raylabel.labeling import find_audit, resolved_before
+from raylabel.labeling import answers_of, find_audit, find_second, resolved_before
 from raylabel.loop import end_reason
 from raylabel.pool import Plan
 from raylabel.reporting.accept import judge
@@ -35,7 +35,7 @@ def check_verdicts(campaign: Campaign, rounds: list[Committed]) -> tuple[int, li
 
     Cost: one pass over the predictions of every round that looked at its audit.
     """
-    audit = find_audit(campaign)
+    audit, second = find_audit(campaign), find_second(campaign)
     curve: list[float | None] = []
     wrong: list[str] = []
     for done in rounds:
@@ -43,7 +43,10 @@ def check_verdicts(campaign: Campaign, rounds: list[Committed]) -> tuple[int, li
         answered = resolved_before(campaign, done.number + 1)
         outlook = foresee(campaign, done.number, done.model, done.predictions, answered, fold=fold_here)
         is_last = bool(end_reason(campaign, curve, outlook["another_round"]))
-        facts = judge(campaign, done.predictions, answered, audit=audit, is_last=is_last, fold=fold_here)
+        # The second draw is made for the last round, and is nothing to those before it.
+        drawn = second if is_last else second.slice(0, 0)
+        answered = answers_of(campaign, done.number)
+        facts = judge(campaign, done.predictions, answered, audit=audit, second=drawn, is_last=is_last, fold=fold_here)
         where = f"round {done.number}"
         foreseen = campaign.records.require(
             f"{folder(done.number)}/forecast", missing=f"the forecast of {where} is gone"
@@ -67,7 +70,7 @@ def check_labels(campaign: Campaign, labels: Record, rounds: list[Committed], pl
     """
     last = find_round(campaign, rounds[-1].number, version=plan.version)
     assert last is not None, "it is among the rounds"
-    rule = rule_of(campaign, last.last, resolved_before(campaign, last.number + 1))
+    rule = rule_of(campaign, last.last, answers_of(campaign, last.number))
     pieces = last.predictions
     work = [(part, version) for version in range(pieces.version + 1) for part in pieces.added(version).parts]
     kept = labels.parts["labels"]

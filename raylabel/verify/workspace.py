@@ -100,7 +100,7 @@ def verify(campaign: Campaign) -> dict[str, Any]:
 
     checks.append(_checked("records", open_records))
     if plans and not checks[-1].differs:
-        checks.append(_checked("audit draw", lambda: check_draws(campaign, plans[0])))
+        checks.append(_checked("audit draw", lambda: check_draws(campaign, plans[0], rounds)))
         checks.append(_checked("shortlists", lambda: check_asked(campaign, rounds)))
         checks.append(_checked("answers", lambda: check_answers(campaign, rounds)))
         checks.append(_checked("verdicts", lambda: check_verdicts(campaign, rounds)))

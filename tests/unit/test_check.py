@@ -35,6 +35,14 @@ def test_audit_that_cannot_certify_names_the_least(tmp_path):
     check_audit(settings(tmp_path, budget={**one, "audit_answers": 0}))
 
 
+def test_a_targeted_audit_needs_the_least_in_its_second_draw(tmp_path):
+    """A seventh goes to the first draw: of 69 answers 10, which leaves the 59 that are needed; of 68 they leave 58."""
+    targeted = {"audit": "targeted", "looks": "last"}
+    with pytest.raises(ConfigError, match=r"68 cannot certify .*: 69 is the least"):
+        check_audit(settings(tmp_path, budget={"audit_answers": 68}, acceptance=targeted))
+    check_audit(settings(tmp_path, budget={"audit_answers": 69}, acceptance=targeted))
+
+
 def test_rounds_share_alpha(tmp_path):
     least = smallest_audit(0.05, 0.05 / 5)
     assert 0.95**least <= 0.01 < 0.95 ** (least - 1)

@@ -29,6 +29,20 @@ def test_alpha_per_look():
     assert (last.num_looks(), last.alpha_per_look()) == (1, 0.05)
 
 
+def test_a_targeted_audit_is_split():
+    """A seventh is drawn at first; a uniform audit is drawn at once."""
+    targeted = {**TREE, "acceptance": {"audit": "targeted", "looks": "last"}}
+    config = Config.model_validate(targeted)
+    assert [config.split_audit(size) for size in (0, 1, 2, 7, 400)] == [(0, 0), (1, 0), (1, 1), (1, 6), (57, 343)]
+    assert Config.model_validate(TREE).split_audit(400) == (400, 0)
+
+
+@pytest.mark.parametrize("acceptance", [{"looks": "every"}, {"looks": "last", "by_class": True}])
+def test_a_second_draw_is_for_one_look_at_one_threshold(acceptance):
+    with pytest.raises(ValueError, match="draws once, at the end, for one threshold; set looks"):
+        Config.model_validate({**TREE, "acceptance": {"audit": "targeted", **acceptance}})
+
+
 def test_one_look_knows_no_target():
     with pytest.raises(ValueError, match="the loop cannot know that its target is met"):
         Config.model_validate({**TREE, "acceptance": {"looks": "last", "target_coverage": 0.9}})

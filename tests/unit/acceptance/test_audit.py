@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from raylabel.acceptance import draw, num_needed, power, smallest_audit
-from raylabel.acceptance.audit import widened_for_pool
+from raylabel.acceptance.audit import widened_for_pool, worth_in_pool
 
 FIVE = {"max_error": 0.05, "alpha": 0.05}
 
@@ -140,3 +140,11 @@ def test_numbers_out_of_range_are_refused():
         smallest_audit(0.05, 0.05, num_wrong=-1)
     with pytest.raises(ValueError, match="max_error: got 0"):
         smallest_audit(0, 0.05)
+
+
+@pytest.mark.parametrize(("answers", "num_pool"), [(300, 1000), (500, 20_000), (60, 400)])
+def test_what_a_widened_audit_is_worth_is_what_it_was_widened_from(answers, num_pool):
+    widened = widened_for_pool(answers, num_pool=num_pool, alpha=0.05)
+    assert worth_in_pool(widened, num_pool=num_pool, alpha=0.05) == pytest.approx(answers, abs=2)
+    assert worth_in_pool(answers, num_pool=10**9, alpha=0.05) in (answers - 1, answers)
+    assert worth_in_pool(num_pool, num_pool=num_pool, alpha=0.05) == 0

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, certify, certify_by_class, smallest_audit
+from raylabel.acceptance import (
+    Certificate,
+    ClassHistograms,
+    ConfidenceHistogram,
+    Withheld,
+    certify,
+    certify_by_class,
+    sentence_by_class,
+    smallest_audit,
+)
 
 FIVE = {"max_error": 0.05, "alpha": 0.05, "promise": "auto"}
 
@@ -95,3 +104,36 @@ def test_input_that_will_not_do_is_refused():
         certify_by_class(confidence, correct, predicted=predicted, pools={0: pools[0]}, **FIVE)
     with pytest.raises(ValueError, match="alpha: got 0"):
         certify_by_class(confidence, correct, predicted=predicted, pools=pools, **{**FIVE, "alpha": 0})
+
+
+def test_histograms_by_class_merge_to_those_of_the_whole():
+    """In any order, with classes that only one part has."""
+    rng = np.random.default_rng(0)
+    confidence, human = rng.random(300).astype(np.float32), rng.random(300) < 0.2
+    predicted = np.sort(rng.integers(0, 4, 300))
+    cuts = [slice(0, 100), slice(100, 220), slice(220, 300)]
+    parts = [ClassHistograms.of(confidence[cut], predicted=predicted[cut], human=human[cut]) for cut in cuts]
+    assert sorted(parts[0].pools) == [0, 1]
+    for order in ((0, 1, 2), (2, 0, 1)):
+        merged = parts[order[0]].merge(parts[order[1]]).merge(parts[order[2]])
+        assert sorted(merged.pools) == [0, 1, 2, 3]
+        for name, pool in merged.pools.items():
+            alone = ConfidenceHistogram.of(confidence[predicted == name], human=human[predicted == name])
+            assert pool.counts.tolist() == alone.counts.tolist()
+            assert pool.human_counts.tolist() == alone.human_counts.tolist()
+    with pytest.raises(ValueError, match=r"predicted: got shape \(3,\), expected \(300,\)"):
+        ClassHistograms.of(confidence, predicted=predicted[:3], human=human)
+
+
+def test_sentence_says_what_holds_and_what_does_not():
+    kept = Certificate(0.8, 0.04, 0.05, 0.0125, "auto", "by hand", 900, 90, 1, 700, 1000, "finite")
+    missed = Withheld("it is too early", 300, 0.05, 0.0125, "auto", 9)
+    found = {"ant": kept, "bee": missed, "fly": kept}
+    assert sentence_by_class(found, alpha=0.025, num_looks=2) == (
+        "With confidence 97.5 % at this look, 95 % over all 2 looks together for all of them together, at most 5 % of "
+        "the labels of each of 2 of 3 classes are wrong: ant (700), fly (700) labels. Not certified: bee."
+    )
+    assert sentence_by_class({"ant": kept}, alpha=0.05).endswith("1 of 1 classes are wrong: ant (700) labels.")
+    assert sentence_by_class({"bee": missed}, alpha=0.05) == (
+        "No certificate by class that at most 5 % of the labels of each are wrong (confidence 95 %): see each."
+    )

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from raylabel.acceptance import Expected, assumed, certify, forecast, hopeless, learned, num_needed
+from raylabel.acceptance import (
+    Expected,
+    assumed,
+    certify,
+    forecast,
+    hopeless,
+    learned,
+    num_needed,
+    plan_second_draw,
+)
 from raylabel.acceptance.certificate import Certificate
 from raylabel.acceptance.curve import fit_error_curve
 from raylabel.acceptance.forecast import SHARES, least_audit
@@ -117,6 +126,29 @@ def test_the_forecast_is_what_certify_does_of_such_a_pool(num_audit, eps):
         coverages.append(verdict.num_auto / num_pool if isinstance(verdict, Certificate) else 0.0)
     assert found.coverage == pytest.approx(np.mean(coverages), abs=0.1)
     assert found.low <= found.coverage <= found.high <= found.attainable
+
+
+def test_a_targeted_audit_is_forecast_as_it_is_drawn():
+    """Beside twenty pilots and second draws of a pool of 20,000; few answers certify more than of a uniform audit."""
+    expected, num_pool, asked = assumed(0.8), 20_000, {"max_error": 0.05, "alpha": 0.05, "promise": "auto"}
+    sizes = {"num_pool": num_pool, "num_train": 0, "num_audit": 350}
+    found = forecast(expected, **sizes, num_second=300, asked=FIVE)
+    rng, coverages = np.random.default_rng(0), []
+    for _ in range(20):
+        confidence = rng.choice(expected.confidence, num_pool)
+        correct = rng.random(num_pool) < confidence
+        pilot = rng.choice(num_pool, 50, replace=False)
+        seen = np.isin(np.arange(num_pool), pilot)
+        pool = ConfidenceHistogram.of(confidence, human=seen)
+        plan = plan_second_draw(confidence[pilot], correct[pilot], pool=pool, size=300, **asked)
+        second = rng.choice(np.flatnonzero((confidence >= np.float32(plan.threshold)) & ~seen), 300, replace=False)
+        pool = ConfidenceHistogram.of(confidence, human=seen | np.isin(np.arange(num_pool), second))
+        weights = np.full(300, 1 / plan.inclusion_probability)
+        verdict = certify(confidence[second], correct[second], pool=pool, weights=weights, **asked)
+        coverages.append(verdict.num_auto / num_pool if isinstance(verdict, Certificate) else 0.0)
+    assert found.coverage == pytest.approx(np.mean(coverages), abs=0.1)
+    assert found.coverage > forecast(expected, **sizes, asked=FIVE).coverage
+    assert found == forecast(expected, **sizes, num_second=300, asked=FIVE)
 
 
 def test_the_same_every_time_and_more_with_more_answers():

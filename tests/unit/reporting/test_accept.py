@@ -2,16 +2,27 @@ from dataclasses import replace
 from functools import reduce
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import binomtest
 
-from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, certify
+from raylabel import schema
+from raylabel.acceptance import (
+    Certificate,
+    ConfidenceHistogram,
+    Withheld,
+    certify,
+    certify_by_class,
+    sentence_by_class,
+)
+from raylabel.audited import AuditView
 from raylabel.errors import RaylabelError
-from raylabel.reporting.accept import AuditView, accept, judge, quality, verdicts_of, view_audit
+from raylabel.reporting.accept import accept, judge, quality, verdicts_of
 
 AUDIT = np.array([1, 4, 8, 17, 23, 25, 26, 33, 39, 40, 41, 47, 52, 55, 59])  # 17 cannot be read
 TRAIN = np.array([0, 2, 30])
 NONE = np.empty(0, dtype=np.int64)
+UNDRAWN = schema.AUDIT.empty_table()
 
 
 def sure(tiny, wrong=()):
@@ -27,32 +38,18 @@ def answers(tiny, labels=None):
     return tiny.answered(rows, purpose, labels)
 
 
-def test_view_puts_predictions_and_answers_side_by_side(tiny):
-    labels, confidence = sure(tiny, wrong=[4])
-    predictions = tiny.predicted(0, labels, confidence)
-    told = tiny.truth[[59, 4, 1, 17]].copy()
-    told[0] = -1
-    answered = tiny.answered([59, 4, 1, 17], "audit", told)
-    view = view_audit(tiny.campaign, predictions, answered)
-    assert view.confidence.tolist() == confidence[[1, 4, 59]].tolist()
-    assert view.predicted.tolist() == labels[[1, 4, 59]].tolist()
-    assert view.answered.tolist() == [tiny.truth[1], tiny.truth[4], -1]
-    assert view.correct.tolist() == [True, False, False]
-
-
-def test_view_sees_no_training_answer(tiny):
-    labels, confidence = sure(tiny)
-    predictions = tiny.predicted(0, labels, confidence)
-    assert len(view_audit(tiny.campaign, predictions, answers(tiny)).correct) == 14
-    view = view_audit(tiny.campaign, predictions, tiny.answered(TRAIN))
-    assert (len(view.confidence), len(view.correct)) == (0, 0)
-    assert view.confidence.dtype == np.float32
-
-
 def test_certificate(ray_session, tiny, capsys):
     """The same as certifying arrays: each of two rounds may spend half of alpha."""
     labels, confidence = sure(tiny)
-    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, is_last=False)
+    record = accept(
+        tiny.campaign,
+        0,
+        tiny.predicted(0, labels, confidence),
+        answers(tiny),
+        audit=AUDIT,
+        second=UNDRAWN,
+        is_last=False,
+    )
     audit = AUDIT[AUDIT != 17]
     human = np.isin(tiny.rows, np.concatenate([audit, TRAIN]))
     pool = ConfidenceHistogram.of(confidence[tiny.rows], human=human)
@@ -68,14 +65,28 @@ def test_certificate(ray_session, tiny, capsys):
     assert record.facts["audit"]["accuracy"] == 1.0
     assert f"round 0 · accept: {expected.sentence(num_looks=2)}" in capsys.readouterr().err
     again = accept(
-        tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), audit=NONE, is_last=False
+        tiny.campaign,
+        0,
+        tiny.predicted(0, labels, confidence),
+        tiny.answered(TRAIN),
+        audit=NONE,
+        second=UNDRAWN,
+        is_last=False,
     )
     assert again.facts == tiny.campaign.records.find("rounds/0000/verdict").facts  # a round has one verdict
 
 
 def test_withheld(ray_session, tiny):
     labels, confidence = sure(tiny, wrong=AUDIT[:9])
-    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, is_last=False)
+    record = accept(
+        tiny.campaign,
+        0,
+        tiny.predicted(0, labels, confidence),
+        answers(tiny),
+        audit=AUDIT,
+        second=UNDRAWN,
+        is_last=False,
+    )
     [verdict] = verdicts_of(record)
     assert isinstance(verdict, Withheld)
     assert record.facts["verdict"] == "withheld"
@@ -89,11 +100,15 @@ def test_one_look_at_the_end_spends_all_of_alpha(ray_session, tiny):
     acceptance = config.acceptance.model_copy(update={"looks": "last"})
     campaign = replace(tiny.campaign, config=config.model_copy(update={"acceptance": acceptance}))
     labels, confidence = sure(tiny)
-    early = accept(campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, is_last=False)
+    early = accept(
+        campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False
+    )
     assert early.facts["sentence"] == "No certificate yet: the one look at the audit is kept for the end of the loop."
     assert isinstance(verdicts_of(early)[0], Withheld)
     [final] = verdicts_of(
-        accept(campaign, 1, tiny.predicted(1, labels, confidence), answers(tiny), audit=AUDIT, is_last=True)
+        accept(
+            campaign, 1, tiny.predicted(1, labels, confidence), answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=True
+        )
     )
     assert isinstance(final, Certificate)
     assert final.alpha == 0.05
@@ -103,7 +118,15 @@ def test_one_look_at_the_end_spends_all_of_alpha(ray_session, tiny):
 def test_a_readable_audit_item_without_an_answer_withholds(ray_session, tiny):
     labels, confidence = sure(tiny)
     audit = np.sort(np.append(AUDIT, 50))
-    record = accept(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=audit, is_last=False)
+    record = accept(
+        tiny.campaign,
+        0,
+        tiny.predicted(0, labels, confidence),
+        answers(tiny),
+        audit=audit,
+        second=UNDRAWN,
+        is_last=False,
+    )
     assert record.facts["verdict"] == "withheld"
     assert record.facts["sentence"] == "No certificate: 1 readable items of the audit sample have no answer."
 
@@ -113,7 +136,7 @@ def test_what_the_pool_has_grown_by_is_certified_apart(ray_session, begin):
     tiny = begin(acceptance={"max_error": 0.6})
     labels, confidence = sure(tiny)
     predictions = replace(tiny.predicted(0, labels, confidence), starts=(0, 40))
-    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, is_last=False)
+    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False)
     expected = []
     for start, end in ((0, 40), (40, 60)):
         rows = tiny.rows[(tiny.rows >= start) & (tiny.rows < end)]
@@ -141,7 +164,7 @@ def test_a_stratum_that_nobody_has_audited_yet_shares_nothing(ray_session, tiny)
     predictions = replace(tiny.predicted(0, labels, confidence), starts=(0, 40))
     rows = np.concatenate([AUDIT[(AUDIT < 40) & (AUDIT != 17)], TRAIN])
     answered = tiny.answered(rows, ["audit"] * 8 + ["train"] * 3)
-    record = accept(tiny.campaign, 0, predictions, answered, audit=AUDIT, is_last=False)
+    record = accept(tiny.campaign, 0, predictions, answered, audit=AUDIT, second=UNDRAWN, is_last=False)
     first, second = verdicts_of(record)
     assert first.alpha == 0.025
     assert isinstance(second, Withheld)
@@ -154,7 +177,7 @@ def test_a_stratum_of_which_nothing_can_be_read(ray_session, begin):
     tiny = begin(acceptance={"max_error": 0.6})
     labels, confidence = sure(tiny)
     predictions = replace(tiny.predicted(0, labels, confidence), starts=(0, 60))
-    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, is_last=False)
+    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False)
     first, second = verdicts_of(record)
     assert isinstance(first, Certificate) and isinstance(second, Withheld)
     assert first.alpha == 0.025
@@ -164,7 +187,13 @@ def test_a_stratum_of_which_nothing_can_be_read(ray_session, begin):
 def test_no_audit(ray_session, tiny):
     labels, confidence = sure(tiny)
     record = accept(
-        tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), audit=NONE, is_last=False
+        tiny.campaign,
+        0,
+        tiny.predicted(0, labels, confidence),
+        tiny.answered(TRAIN),
+        audit=NONE,
+        second=UNDRAWN,
+        is_last=False,
     )
     assert record.facts["verdict"] == "withheld"
     assert "there are no audit answers" in record.facts["sentence"]
@@ -214,7 +243,7 @@ def test_an_audit_sample_that_a_strategy_touched_is_refused(ray_session, tiny):
     with pytest.raises(
         RaylabelError, match=r"the strategy entropy picked digit-55 \(row 25\) of the audit sample: such"
     ):
-        accept(tiny.campaign, 1, predictions, answers(tiny), audit=AUDIT, is_last=False)
+        accept(tiny.campaign, 1, predictions, answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False)
     assert tiny.campaign.records.find("rounds/0001/verdict") is None
 
 
@@ -222,10 +251,91 @@ def test_judging_again_gives_the_same_facts(ray_session, tiny):
     """In this process, without an engine, and as often as one likes."""
     labels, confidence = sure(tiny, wrong=[4])
     predictions = tiny.predicted(0, labels, confidence)
-    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, is_last=False)
+    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False)
 
     def fold(function, parts, merge):
         return reduce(merge, map(function, parts))
 
-    facts = judge(tiny.campaign, predictions, answers(tiny), audit=AUDIT, is_last=False, fold=fold)
+    facts = judge(tiny.campaign, predictions, answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False, fold=fold)
     assert facts == record.facts
+
+
+def test_a_targeted_audit_rests_on_its_second_draw_alone(ray_session, begin):
+    """The first draw, on which the model errs, only takes its items away; the second was one of four items."""
+    tiny = begin(acceptance={"max_error": 0.5, "audit": "targeted", "looks": "last"})
+    first, second = AUDIT[9:], AUDIT[:9][AUDIT[:9] != 17]
+    labels, confidence = sure(tiny, wrong=first)
+    columns = {"row": second, "id": [""] * 8, "stratum": ["pool"] * 8, "inclusion_probability": [0.25] * 8}
+    columns |= {"draw": [1] * 8, "seed": [0] * 8}
+    drawn = pa.table(columns, schema=schema.AUDIT)
+    record = accept(
+        tiny.campaign,
+        0,
+        tiny.predicted(0, labels, confidence),
+        answers(tiny),
+        audit=first,
+        second=drawn,
+        is_last=True,
+    )
+    human = np.isin(tiny.rows, np.concatenate([AUDIT, TRAIN]))
+    pool = ConfidenceHistogram.of(confidence[tiny.rows], human=human)
+    expected = certify(
+        confidence[second],
+        np.ones(8, bool),
+        max_error=0.5,
+        alpha=0.05,
+        promise="auto",
+        pool=pool,
+        weights=np.full(8, 4.0),
+    )
+    assert isinstance(expected, Certificate) and expected.num_audited <= 8
+    assert verdicts_of(record) == [expected]
+    # What the whole pool is like is told by the uniform draw.
+    [stratum] = record.facts["strata"]
+    assert (stratum["num_audited"], stratum["audit"]["num_audited"], stratum["audit"]["accuracy"]) == (14, 6, 0.0)
+
+
+def test_an_item_of_the_second_draw_without_an_answer_withholds(ray_session, begin):
+    tiny = begin(acceptance={"max_error": 0.5, "audit": "targeted", "looks": "last"})
+    labels, confidence = sure(tiny)
+    columns = {"row": [50], "id": [""], "stratum": ["pool"], "inclusion_probability": [0.25], "draw": [1], "seed": [0]}
+    drawn = pa.table(columns, schema=schema.AUDIT)
+    predictions = tiny.predicted(0, labels, confidence)
+    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, second=drawn, is_last=True)
+    assert record.facts["sentence"] == "No certificate: 1 readable items of the audit sample have no answer."
+
+
+def test_by_class(ray_session, begin):
+    """Two classes by their halves of the pool, of which the model gets one wrong; eight others it never names."""
+    tiny = begin(acceptance={"max_error": 0.6, "by_class": True})
+    labels = np.where(np.arange(60) < 30, 3, 7).astype(np.int32)
+    confidence = np.tile(np.linspace(0.99, 0.5, 30), 2).astype(np.float32)
+    rows = AUDIT[AUDIT != 17]
+    told = np.where(rows < 30, 3, 8)
+    answered = tiny.answered(rows, "audit", told)
+    predictions = tiny.predicted(0, labels, confidence)
+    record = accept(tiny.campaign, 0, predictions, answered, audit=AUDIT, second=UNDRAWN, is_last=True)
+    human = np.isin(tiny.rows, rows)
+    pools = {
+        name: ConfidenceHistogram.of(confidence[tiny.rows][mine], human=human[mine])
+        for name in (3, 7)
+        for mine in [labels[tiny.rows] == name]
+    }
+    expected = certify_by_class(
+        confidence[rows],
+        labels[rows] == told,
+        predicted=labels[rows],
+        pools=pools,
+        max_error=0.6,
+        alpha=0.05 / 2,
+        promise="auto",
+    )
+    assert isinstance(expected[3], Certificate) and isinstance(expected[7], Withheld)
+    [found] = verdicts_of(record)
+    assert list(found) == list(tiny.campaign.config.classes)
+    assert (found["three"], found["seven"]) == (expected[3], expected[7])
+    assert found["one"].reason == "the model takes no item for one of this class"
+    [stratum] = record.facts["strata"]
+    assert (stratum["details"], stratum["verdict"], stratum["num_auto"]) == (None, "certificate", expected[3].num_auto)
+    assert record.facts["num_auto"] == expected[3].num_auto
+    assert record.facts["sentence"] == sentence_by_class(found, alpha=0.025, num_looks=2)

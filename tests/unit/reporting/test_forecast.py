@@ -53,6 +53,20 @@ def test_an_audit_that_could_certify_nothing_of_its_pool(begin):
         check(60, audit=48)
 
 
+def test_a_targeted_audit_is_forecast_with_its_second_draw(begin):
+    """And a pool that training and both draws answer whole is refused."""
+    targeted = {"audit": "targeted", "looks": "last", "max_error": 0.05}
+    config = begin(acceptance=targeted).campaign.config
+    found = expect(config, assumed(0.8), num_rows=10_000, num_audit=350)
+    asked = (0.05, 0.05, "auto")
+    same = forecast(assumed(0.8), num_pool=10_000, num_train=12, num_audit=350, num_second=300, asked=asked)
+    assert {name: found[name] for name in same.to_dict()} == same.to_dict()
+    with pytest.raises(ConfigError, match="even if all agree"):
+        check_reachable(
+            begin(budget={"audit_answers": 48}, acceptance={**targeted, "max_error": 0.3}).campaign.config, 60
+        )
+
+
 def test_sentences(begin):
     config = begin(budget={"audit_answers": 0}).campaign.config
     assert sentence(expect(config, assumed(0.9), num_rows=100)) == "no audit answers, so no machine labels"

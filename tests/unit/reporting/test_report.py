@@ -9,6 +9,7 @@ from raylabel.reporting.accept import AuditView, quality
 from raylabel.reporting.report import (
     beside_outcome,
     forecast_and_outcome,
+    print_certificates,
     print_classes,
     print_rounds,
     round_facts,
@@ -44,7 +45,7 @@ def verdict(of=CERTIFICATE, sample=None):
         facts={
             "verdict": "certificate" if certified else "withheld",
             "num_auto": of.num_auto if certified else 0,
-            "strata": [{"plan": 0, "audit": sample or audit()}],
+            "strata": [{"plan": 0, "audit": sample or audit(), "num_audited": (sample or audit())["num_audited"]}],
             "sentence": of.sentence(),
             "audit": sample or audit(),
         }
@@ -69,7 +70,7 @@ def test_round_facts():
         "backbone": "b",
         "verdict": "certificate",
         "num_auto": 700,
-        "strata": [{"plan": 0, "audit": audit()}],
+        "strata": [{"plan": 0, "audit": audit(), "num_audited": 4}],
         "sentence": CERTIFICATE.sentence(),
         "audit_sample": audit(),
     }
@@ -141,7 +142,7 @@ def test_the_forecast_stands_beside_the_outcome(tiny):
 def test_the_outcome_of_a_pool_that_grew_is_that_of_all_its_items_and_audits(tiny):
     tiny.campaign.records.commit("audit/forecast-0000", Record(facts={"num_rows": 1000}))
     rounds = [round_facts(0, model(), verdict(), num_answers=150, plan=1)]
-    rounds[0]["strata"] = [{"audit": {"num_audited": 4}}, {"audit": {"num_audited": 3}}, {"audit": {"num_audited": 0}}]
+    rounds[0]["strata"] = [{"num_audited": 4}, {"num_audited": 3}, {"num_audited": 0}]
     labels = Record(facts={**LABELS, "num_human": 300, "num_auto": 1500, "num_undecided": 200})
     outcome = {"num_train": 50, "num_audit": 7, "coverage": 0.75, "num_open": 200}
     assert beside_outcome(tiny.campaign, rounds, labels) == {"num_rows": 1000, "outcome": outcome}
@@ -192,3 +193,16 @@ def test_summary():
     )
     report["pool"]["num_quarantined"] = 0
     assert "unreadable" not in summary(report)
+
+
+def test_certificates_by_class_are_printed_with_what_the_others_lack():
+    classes = {
+        "ant": {"verdict": "certificate", "details": CERTIFICATE.to_dict()},
+        "bee": {"verdict": "withheld", "details": WITHHELD.to_dict()},
+    }
+    text = printed(print_certificates, {"strata": [{"plan": 0, "classes": classes}, {"plan": 1, "classes": classes}]})
+    assert "certificates by class" in text and "of what plan 1 added" in text
+    [ant, bee] = [line for line in text.splitlines() if "ant" in line or "bee" in line][:2]
+    assert "700" in ant and "0.8" in ant
+    assert "it is too early; about 300 would do" in bee
+    assert printed(print_certificates, {"strata": [{"plan": 0, "classes": None}]}) == ""

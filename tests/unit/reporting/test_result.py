@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from labeled import AUDIT, CONFIDENCE, HUMAN, TRAIN, answers, last, rows_of
 
-from raylabel.acceptance import Certificate, MonotoneCalibration
+from raylabel.acceptance import Certificate, MonotoneCalibration, Withheld
 from raylabel.campaign import find_labels
 from raylabel.demo import DIGITS
-from raylabel.reporting.result import write_labels
+from raylabel.reporting.result import Last, write_labels
 from raylabel.workspace import Record
 
 
@@ -114,7 +114,16 @@ def test_labels_of_a_grown_pool(ray_session, tiny):
     grown = last(tiny, certified=False)
     whole = [row for row in range(40) if row not in (*HUMAN, tiny.broken)]
     certificate = Certificate(0.3, 0.2, 0.3, 0.05, "auto", "by hand", 39, 3, 1, len(whole), 39, "finite")
-    facts = {"strata": [{"verdict": "certificate", "details": certificate.to_dict()}]}
+    facts = {
+        "strata": [
+            {
+                "verdict": "certificate",
+                "details": certificate.to_dict(),
+                "classes": None,
+                "num_auto": certificate.num_auto,
+            }
+        ]
+    }
     grown = replace(grown, predictions=replace(grown.predictions, starts=(0, 40)), verdict=Record(facts=facts))
     record = write_labels(tiny.campaign, grown, answers(tiny))
     assert dict(record.facts) == {
@@ -140,9 +149,38 @@ def test_each_stratum_has_its_own_threshold(ray_session, tiny):
     for threshold, rows in zip((0.5, 0.9), passing, strict=True):
         auto = len(set(rows) - set(HUMAN))
         found = Certificate(threshold, 0.2, 0.3, 0.05, "auto", "by hand", len(rows), 0, 0, auto, 39, "finite")
-        strata.append({"verdict": "certificate", "details": found.to_dict()})
+        strata.append(
+            {"verdict": "certificate", "details": found.to_dict(), "classes": None, "num_auto": found.num_auto}
+        )
     grown = last(tiny)
     grown = replace(grown, predictions=replace(grown.predictions, starts=(0, 40)), verdict=Record({"strata": strata}))
     found = rows_of(tiny, write_labels(tiny.campaign, grown, answers(tiny)))
     auto = {row for row in tiny.rows if found[tiny.ids[row]]["source"] == "auto"}
     assert auto == set(passing[0] + passing[1]) - set(HUMAN)
+
+
+def test_each_class_has_its_own_threshold(ray_session, begin):
+    """Labels of one class from 0.5 on, of another from 0.9 on, of no other; ids of certificates name the class."""
+    tiny = begin(acceptance={"by_class": True})
+    predicted = np.arange(60) % 3
+    passing = {
+        index: [r for r in tiny.rows if predicted[r] == index and CONFIDENCE[r] >= np.float32(least)]
+        for index, least in ((0, 0.5), (1, 0.9))
+    }
+    withheld = Withheld("too few", 100, 0.3, 0.05, "auto", 6)
+    kept = {name: {"verdict": "withheld", "details": withheld.to_dict()} for name in tiny.campaign.config.classes}
+    for (index, rows), least in zip(passing.items(), (0.5, 0.9), strict=True):
+        auto = len(set(rows) - set(HUMAN))
+        found = Certificate(least, 0.2, 0.3, 0.05, "auto", "by hand", len(rows), 0, 0, auto, 20, "finite")
+        kept[tiny.campaign.config.classes[index]] = {"verdict": "certificate", "details": found.to_dict()}
+    accepted = set(passing[0] + passing[1]) - set(HUMAN)
+    strata = [{"verdict": "certificate", "details": None, "classes": kept, "num_auto": len(accepted)}]
+    verdict = Record({"strata": strata, "num_auto": len(accepted)})
+    round_ = Last(1, "tiny/head", tiny.predicted(1, predicted, CONFIDENCE), verdict)
+    found = rows_of(tiny, write_labels(tiny.campaign, round_, answers(tiny)))
+    auto = {row for row in tiny.rows if found[tiny.ids[row]]["source"] == "auto"}
+    assert auto == accepted and {predicted[row] for row in auto} == {0, 1}
+    for row in tiny.rows:
+        name = tiny.campaign.config.classes[predicted[row]]
+        expected = f"rounds/0001/verdict/{name}" if row in accepted else None
+        assert found[tiny.ids[row]]["certificate"] == expected
