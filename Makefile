@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 S3     := $(VENV)/s3-server/.ready
+STUDIO := $(VENV)/label-studio/.ready
 DAFT   := $(VENV)/peers-daft/.ready
 OTHERS := $(VENV)/peers-autofaiss/.ready $(VENV)/peers-select/.ready
 PIP    := --disable-pip-version-check --quiet
@@ -17,7 +18,7 @@ demo: $(READY)
 test: check
 	$(BIN)/python -m pytest
 
-check: $(DEV) $(S3)
+check: $(DEV) $(S3) $(STUDIO)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -45,6 +46,14 @@ $(DEV): $(READY)
 $(S3):
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip install $(PIP) "ministack>=1.5"
+	touch $@
+
+# Label Studio and its SDK pin an older NumPy: an environment of their own, raylabel's packages behind theirs.
+$(STUDIO): $(READY)
+	$(PYTHON) -m venv $(VENV)/label-studio
+	$(VENV)/label-studio/bin/python -m pip install $(PIP) "label-studio>=1.23"
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(VENV)/label-studio/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
 	touch $@
 
 # Daft pins an older pyarrow than raylabel uses: it gets an environment of its own. The .pth file puts raylabel's

@@ -40,9 +40,6 @@ PREPARED = ("audit/draw", "audit/forecast", "pool/plan")
 """Records made before `BEGUN`, in seconds, each with the number of its version behind it: until that one exists, nobody
 has worked for this workspace."""
 
-<<<<<<< HEAD
-PURPOSES = {"audit": 1, "shortlist": 2, "select": 3, "folds": 4, "weights": 5, "finetune": 6, "members": 7, "hints": 8}
-=======
 PURPOSES = {
     "audit": 1,
     "shortlist": 2,
@@ -52,8 +49,8 @@ PURPOSES = {
     "finetune": 6,
     "members": 7,
     "second_audit": 8,
+    "hints": 9,
 }
->>>>>>> main
 
 
 @dataclass(frozen=True)

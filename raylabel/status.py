@@ -8,7 +8,7 @@ from typing import Any
 from raylabel.campaign import Campaign, find_labels, newest_plan
 from raylabel.errors import RaylabelError
 from raylabel.labeling.answers import Ledger, settled
-from raylabel.labeling.files import newest_shortlist
+from raylabel.labeling.asked import newest_shortlist
 from raylabel.progress import counted
 from raylabel.reporting.report import rounds_so_far
 from raylabel.workspace.lease import holder_of
@@ -42,8 +42,8 @@ def _questions(campaign: Campaign) -> dict[str, int] | None:
     except RaylabelError:
         return None
     answered = settled(Ledger(campaign, number).latest, each=campaign.config.labeling.answers_per_item)
-    missing = sum(item["id"] not in answered for item in items)
-    return {"round": number, "asked": len(items), "missing": missing}
+    missing = sum(name not in answered for name in items.column("id").to_pylist())
+    return {"round": number, "asked": items.num_rows, "missing": missing}
 
 
 def _labels(campaign: Campaign) -> dict[str, Any] | None:

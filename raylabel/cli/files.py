@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +17,23 @@ if TYPE_CHECKING:
     from raylabel.campaign import Campaign
 
 
+LABEL_STUDIO = "labelstudio"
+WEB = ("http://", "https://")
+
+
 def export(
     config: ConfigPath,
-    target: Annotated[str, typer.Argument(help="A .csv or .jsonl file, labels also .parquet; a folder with --format.")],
+    target: Annotated[
+        str,
+        typer.Argument(help="A .csv or .jsonl file, labels also .parquet; with --format a folder, .json or URL."),
+    ],
     what: Annotated[str, typer.Option(help='"shortlist", "labels" or "provisional".')] = "shortlist",
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", help='Labels with their images: "imagefolder", "webdataset", "huggingface", "coco", "fiftyone".'
+            "--format",
+            help='Labels with their images: "imagefolder", "webdataset", "huggingface", "coco", "fiftyone"; '
+            'questions: "labelstudio", to a file or a running server.',
         ),
     ] = None,
     sets: Sets = None,
@@ -44,7 +54,9 @@ def export(
     facts: dict[str, Any] = {"what": what, "file": target}
     path = Path(target)
     try:
-        if format_:
+        if format_ == LABEL_STUDIO and what == "shortlist":
+            facts |= {"format": format_} | _to_label_studio(campaign, target)
+        elif format_:
             facts["format"], facts["num_rows"] = format_, _with_images(campaign, target, what, format_)
         elif what == "labels":
             facts["num_rows"] = export_labels(campaign, path)
@@ -55,12 +67,27 @@ def export(
     except OSError as error:
         raise RaylabelError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
     said = f"{counted(facts['num_rows'], 'label')} in {target}"
-    if what == "shortlist":
+    if format_ == LABEL_STUDIO:
+        said = f"round {facts['round']}: {counted(facts['num_rows'], 'task')} in {target}"
+        said += "" if "://" in target else f", its labeling config in {path.with_suffix('.xml')}"
+    elif what == "shortlist":
         said = f"round {facts['round']}: {counted(facts['num_rows'], 'question')} in {target}; fill in the label "
         said += f"column, then: {command('import', config, path, sets=sets)}"
     if what == "provisional":
         said = f"round {facts['round']}: {said}, all marked provisional: later rounds may change them"
     print_facts(facts, as_json=as_json, text=lambda _: said)
+
+
+def _to_label_studio(campaign: Campaign, target: str) -> dict[str, Any]:
+    """Write the open questions as tasks, or add them to a running server."""
+    from raylabel.labeling.label_studio import export_tasks, push
+    from raylabel.loop import find_plan
+
+    if target.startswith(WEB):
+        number, count, project = push(campaign, find_plan(campaign), target)
+        return {"round": number, "num_rows": count, "project": project}
+    number, count = export_tasks(campaign, find_plan(campaign), Path(target))
+    return {"round": number, "num_rows": count}
 
 
 def _with_images(campaign: Campaign, target: str, what: str, named: str) -> int:
@@ -71,7 +98,7 @@ def _with_images(campaign: Campaign, target: str, what: str, named: str) -> int:
     from raylabel.reporting.formats import FORMATS, export_images, paired
 
     if named not in FORMATS:
-        raise UnknownName("format", named, FORMATS)
+        raise UnknownName("format", named, [*FORMATS, LABEL_STUDIO])
     if what != "labels":
         raise typer.BadParameter(f"{named} holds labeled images: give --what labels", param_hint="--format")
     labels, plan = require_labels(campaign), find_plan(campaign)
@@ -98,21 +125,35 @@ def _provisional(campaign: Campaign, target: Path) -> tuple[int, int]:
 
 def import_(
     config: ConfigPath,
-    source: Annotated[Path, typer.Argument(help="A .csv or .jsonl file.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A .csv, .jsonl or .parquet file, a .json of Label Studio or COCO, a .xml of CVAT, a folder of "
+            "classes, or the URL of a running Label Studio."
+        ),
+    ],
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take people's answers from a file, all of them or none.
+    """Take people's answers, all of them or none.
 
     Example: raylabel import campaign.toml questions.csv
     """
     from raylabel.campaign import find_campaign
     from raylabel.labeling import asked_for_audit
-    from raylabel.labeling.files import import_answers
+    from raylabel.labeling.intake import check_open, import_answers
 
     campaign = find_campaign(load(config, overrides=sets or []))
-    count, new, still_open = import_answers(campaign, source, asked_for_audit(campaign))
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(source)
+        if source.startswith(WEB):
+            from raylabel.labeling.label_studio import pull
+
+            check_open(campaign)
+            path = Path(place) / "annotations.json"
+            pull(campaign, source, path)
+        count, new, still_open = import_answers(campaign, path, asked_for_audit(campaign))
     said = f"{counted(count, 'answer')} in {source}, {new:,} of them new; "
     said += f"{counted(still_open, 'row')} still without an answer"
-    facts = {"file": str(source), "num_answers": count, "num_new": new, "num_open": still_open}
+    facts = {"file": source, "num_answers": count, "num_new": new, "num_open": still_open}
     print_facts(facts, as_json=as_json, text=lambda _: said)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from raylabel import schema
 from raylabel.campaign import Campaign, folder
 from raylabel.errors import AnswersError, UnknownName
-from raylabel.workspace import Record, read_parts, write_part
+from raylabel.workspace import Part, Record, read_parts, write_part
 
 Kind = Literal["label", "skip", "cannot_tell", "retract"]
 
@@ -106,20 +106,30 @@ class Ledger:
         Returns:
             The new ones, as rows of schema.ANSWERS: they are in the workspace.
         """
-        fresh = self._fresh(answers)
+        fresh = self.fresh(answers)
         if not fresh:
             return []
-        rows = [
+        name = hashlib.sha256("\n".join(sorted(row["answer_id"] for row in fresh)).encode()).hexdigest()[:16]
+        self.commit(name, [self.write(fresh)])
+        return [row for row in fresh if self._note(row)]
+
+    def fresh(self, answers: Iterable[Answer]) -> list[dict[str, Any]]:
+        """Those of some answers that say something new, as `append` has it: rows of schema.ANSWERS."""
+        return [
             {**{name: getattr(answer, name) for name in schema.ANSWERS.names}, "answer_id": key}
-            for key, answer in fresh.items()
+            for key, answer in self._fresh(answers).items()
         ]
-        table = pa.Table.from_pylist(rows, schema=schema.ANSWERS)
-        name = hashlib.sha256("\n".join(sorted(fresh)).encode()).hexdigest()[:16]
-        store, place = self.campaign.store, f"{folder(self.number)}/answers"
-        part = write_part(store, f"{place}/part", table)
-        self.campaign.records.commit(f"{place}/{name}", Record(parts={"answers": [part]}))
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> Part:
+        """Write rows beside the answers; they are none before a record of `commit` names them."""
+        table = pa.Table.from_pylist(list(rows), schema=schema.ANSWERS)
+        return write_part(self.campaign.store, f"{folder(self.number)}/answers/part", table)
+
+    def commit(self, name: str, parts: Sequence[Part]) -> None:
+        """Make what was written answers, all at once, by one record of the round."""
+        record = Record(parts={"answers": list(parts)})
+        self.campaign.records.commit(f"{folder(self.number)}/answers/{name}", record)
         self.names.add(name)
-        return [row for row in rows if self._note(row)]
 
     def knows(self, answer_id: str) -> bool:
         """Whether an answer of that id lies in the workspace."""

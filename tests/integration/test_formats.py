@@ -21,7 +21,7 @@ from torchvision.datasets import ImageFolder
 
 from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
-from raylabel.reporting.formats.items import safe_name, safe_path
+from raylabel.file_names import safe_path
 from raylabel.workspace import Store
 
 NAMES = (
@@ -171,11 +171,3 @@ def test_bad_input(finished: Any, tmp_path: Path, arguments: tuple[str, ...], co
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
-
-
-def test_names_of_files_by_hand() -> None:
-    assert safe_path("a/b.png") == "a/b.png"
-    assert safe_path("../x") == "%2E2E/x" and safe_path("/x") == "%/x"
-    assert safe_path("s3://b/x?.jpg#1") == "s3%3A/%/b/x%3F.jpg%231"
-    assert safe_path("50%") == "50%25" != safe_path("50%25")
-    assert safe_name("cats/dogs") == "cats%2Fdogs"

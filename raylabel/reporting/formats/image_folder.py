@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raylabel.reporting.formats.items import Labeled, put, safe_name
+from raylabel.file_names import safe_name
+from raylabel.reporting.formats.items import Labeled, put
 from raylabel.workspace import Store
 
 

@@ -6,7 +6,6 @@ Knows labels in the workspace and the pool; knows nothing of formats.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from PIL import Image
 
 from raylabel.campaign import Campaign
 from raylabel.errors import PoolError, StorageError
+from raylabel.file_names import safe_path
 from raylabel.pool import Plan, Shard, ShardUnreadable
 from raylabel.pool.read import read_shard
 from raylabel.workspace import Part, Store, open_filesystem, read_part
@@ -33,7 +33,6 @@ def put(place: Store, name: str, data: bytes) -> None:
         raise StorageError(f"{place.uri(name)}: cannot be written ({error}); choose another place") from error
 
 
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|%#]')
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jfif"), "MPO": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}
 
 
@@ -70,22 +69,6 @@ class Labeled:
         name = safe_path(self.facts["id"])
         fits = name.lower().endswith(_suffixes_of(str(self.header.format)))
         return name if fits else name + self.suffix
-
-
-def safe_path(name: str) -> str:
-    """A name as a relative path: what a file system refuses or climbs out by is percent-encoded.
-
-    Different names stay different.
-    """
-    return "/".join(safe_name(part) for part in name.split("/"))
-
-
-def safe_name(name: str) -> str:
-    """A name as that of one file or folder."""
-    if name in ("", ".", ".."):
-        return "%" + name.replace(".", "2E")
-    found = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", name)
-    return found.replace("/", "%2F")
 
 
 def _suffixes_of(kind: str) -> tuple[str, ...]:

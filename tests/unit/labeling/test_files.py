@@ -1,18 +1,18 @@
 import csv
-import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from raylabel.errors import AnswersError, ConfigError, PoolError, RaylabelError
-from raylabel.labeling.answers import Answer, append, collect, standing
-from raylabel.labeling.files import export_shortlist, import_answers, newest_shortlist
+from raylabel.labeling.answers import Answer, append, collect
+from raylabel.labeling.asked import newest_shortlist
+from raylabel.labeling.files import export_shortlist
+from raylabel.labeling.intake import import_answers
 from raylabel.pool import Plan
-from raylabel.workspace import Record
 
 ASKED = [5, 44, 0, 12, 30]
 AUDIT = np.array([44, 30])
@@ -57,11 +57,15 @@ def test_newest_shortlist(tiny):
     with pytest.raises(RaylabelError, match="no shortlist yet; `raylabel run` writes the first one"):
         newest_shortlist(tiny.campaign)
     tiny.publish(0, [5, 6])
-    assert [item["row"] for item in newest_shortlist(tiny.campaign)[1]] == [5, 6]
+    assert newest_shortlist(tiny.campaign)[1].column("row").to_pylist() == [5, 6]
     tiny.publish(1, [9, 8, 7])
     number, items = newest_shortlist(tiny.campaign)
     assert number == 1
-    assert [(item["position"], item["row"]) for item in items] == [(0, 9), (1, 8), (2, 7)]
+    assert items.select(["position", "row"]).to_pylist() == [
+        {"position": 0, "row": 9},
+        {"position": 1, "row": 8},
+        {"position": 2, "row": 7},
+    ]
 
 
 def test_export_csv_tells_nothing_of_why_an_item_is_asked(asked, tmp_path):
@@ -97,26 +101,6 @@ def test_exported_pictures_are_those_of_the_items(asked, tmp_path):
             small = np.asarray(picture.convert("L").resize((8, 8))).ravel().astype(float)
         near = ((asked.embeddings.astype(float) - small / 255) ** 2).sum(axis=1)
         assert int(near.argmin()) == number
-
-
-def test_large_pictures_are_made_small_and_look_as_the_model_sees_them(asked, tmp_path):
-    from raylabel.labeling.files import _thumbnail
-
-    grey = np.linspace(0, 65535, 800 * 600).reshape(600, 800).astype(np.uint16)
-    clear = Image.new("RGBA", (40, 40), (200, 0, 0, 0))
-    for name, image, size, corners in (
-        ("grey", Image.fromarray(grey), (512, 384), (0, 255)),
-        ("clear", clear, (40, 40), (255, 255)),
-    ):
-        data = io.BytesIO()
-        image.save(data, "PNG")
-        _thumbnail(data.getvalue(), tmp_path / f"{name}.jpg")
-        with Image.open(tmp_path / f"{name}.jpg") as seen:
-            assert seen.size == size
-            pixels = np.asarray(seen.convert("L")).astype(int)
-        assert abs(pixels[0, 0] - corners[0]) <= 3
-        assert abs(pixels[-1, -1] - corners[1]) <= 3
-        assert name != "grey" or abs(np.median(pixels) - 127) <= 3
 
 
 def test_export_of_a_folder_pool_names_its_files(asked, tmp_path):
@@ -178,263 +162,9 @@ def test_pictures_of_two_rounds_lie_apart(asked, tmp_path):
     assert first.items() <= found.items()
 
 
-def test_import_where_nobody_is_asked(tiny, tmp_path):
-    """The oracle answers from the pool: an answer from a file would be mixed with its own."""
-    tiny.publish(0, ASKED)
-    source = write(tmp_path / "a.csv", [(tiny.ids[5], "five")])
-    with pytest.raises(AnswersError, match=r'labeling\.labeler is "oracle".* set it to "files".* Nothing of the file'):
-        import_answers(tiny.campaign, source, AUDIT)
-    assert taken(tiny) == []
-
-
-def test_import_into_a_campaign_that_is_done(asked, tmp_path):
-    asked.campaign.records.commit("labels/labels", Record(parts={"labels": []}))
-    source = write(tmp_path / "a.csv", [(asked.ids[5], "five")])
-    with pytest.raises(
-        AnswersError, match=r"the campaign is done; .*another workspace\. Nothing of the file was taken"
-    ):
-        import_answers(asked.campaign, source, AUDIT)
-    assert taken(asked) == []
-
-
 @pytest.mark.parametrize("name", ["questions.xlsx", "missing/questions.csv"])
 def test_export_to_a_place_that_does_not_do(asked, tmp_path, name):
     plan = replace(asked.plan, kind="folder")
     with pytest.raises(ConfigError, match=name):
         export_shortlist(asked.campaign, plan, tmp_path / name)
     assert list(tmp_path.glob("questions*")) == []
-
-
-def test_import_csv(asked, tmp_path):
-    header = ("id", "label", "kind", "annotator", "answered_at", "seconds", "comment", "extra")
-    five, zero = asked.ids[5], asked.ids[0]
-    rows = [
-        (five, "five", "", "eve", "2026-03-01T10:00:00+02:00", "2.5", "smudged", "?"),
-        (asked.ids[44], " zero ", "", "eve", "2026-03-01T10:00:00", "", "", ""),
-        (zero, "", "cannot_tell", "eve", "", "", "", ""),
-    ]
-    source = write(tmp_path / "a.csv", rows, header)
-    assert import_answers(asked.campaign, source, AUDIT) == (3, 3, 0)
-    found = {row["id"]: row for row in collect(asked.campaign, 0).to_pylist()}
-    first, second, third = found[five], found[asked.ids[44]], found[zero]
-    assert first["answered_at"] == datetime(2026, 3, 1, 8, tzinfo=UTC)
-    assert (first["label"], first["seconds"], first["comment"], first["purpose"]) == ("five", 2.5, "smudged", "train")
-    assert (first["source"], first["round"]) == ("file", 0)
-    assert second["answered_at"] == datetime(2026, 3, 1, 10, tzinfo=UTC)
-    assert (second["label"], second["purpose"], second["seconds"], second["comment"]) == ("zero", "audit", None, None)
-    assert (third["kind"], third["label"]) == ("cannot_tell", None)
-    assert datetime.now(UTC) - third["answered_at"] < timedelta(minutes=5)
-
-
-def test_exported_sheet_comes_back(asked, tmp_path):
-    for suffix in (".csv", ".jsonl"):
-        target = tmp_path / f"sheet{suffix}"
-        export_shortlist(asked.campaign, asked.plan, target)
-        assert import_answers(asked.campaign, target, AUDIT) == (0, 0, 5)
-    with (tmp_path / "sheet.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    rows[1]["label"], rows[3]["kind"] = "seven", "skip"
-    source = lines(tmp_path / "filled.jsonl", *rows)
-    assert import_answers(asked.campaign, source, AUDIT) == (2, 2, 3)
-    assert taken(asked) == sorted([(asked.ids[44], "label", "seven", ""), (asked.ids[12], "skip", None, "")])
-
-
-def test_importing_twice_changes_nothing(asked, tmp_path):
-    source = write(tmp_path / "a.csv", [(asked.ids[row], "three") for row in ASKED])
-    assert import_answers(asked.campaign, source, AUDIT) == (5, 5, 0)
-    before = collect(asked.campaign, 0)
-    assert import_answers(asked.campaign, source, AUDIT) == (5, 0, 0)
-    assert collect(asked.campaign, 0).equals(before)
-
-
-def test_answers_to_an_earlier_round_are_taken(asked, tmp_path):
-    asked.publish(1, [7])
-    source = write(tmp_path / "a.csv", [(asked.ids[5], "five"), (asked.ids[7], "seven")])
-    assert import_answers(asked.campaign, source, AUDIT) == (2, 2, 0)
-    assert collect(asked.campaign, 0).column("label").to_pylist() == ["five"]
-    assert collect(asked.campaign, 1).column("label").to_pylist() == ["seven"]
-
-
-def test_question_that_was_asked_again(asked, tmp_path):
-    """An old sheet answers its own round and is no second look; a row without a round answers the last that asked."""
-    old = tmp_path / "old.csv"
-    export_shortlist(asked.campaign, asked.plan, old)
-    with old.open(newline="") as file:
-        rows = [row | {"label": "five"} for row in csv.DictReader(file) if row["id"] == asked.ids[5]]
-    asked.publish(1, [5], strategy="second_look")
-    assert export_shortlist(asked.campaign, asked.plan, tmp_path / "new.csv") == (1, 1)
-    assert import_answers(asked.campaign, lines(tmp_path / "a.jsonl", *rows), AUDIT) == (1, 1, 0)
-    assert collect(asked.campaign, 1).num_rows == 0
-    del rows[0]["round"]
-    assert import_answers(asked.campaign, lines(tmp_path / "b.jsonl", *rows), AUDIT) == (1, 1, 0)
-    assert collect(asked.campaign, 0).column("purpose").to_pylist() == ["train"]
-    assert collect(asked.campaign, 1).column("purpose").to_pylist() == ["second_look"]
-
-
-def test_both_looks_of_one_person_may_stand_in_a_file(asked, tmp_path):
-    asked.publish(1, [5], strategy="second_look")
-    rows = [(asked.ids[5], "five", "eve", "0"), (asked.ids[5], "six", "eve", "1")]
-    source = write(tmp_path / "both.csv", rows, ("id", "label", "annotator", "round"))
-    assert import_answers(asked.campaign, source, AUDIT) == (2, 2, 0)
-    assert [collect(asked.campaign, number).column("label").to_pylist() for number in (0, 1)] == [["five"], ["six"]]
-
-
-def test_second_look_that_confirms_the_first_is_an_answer_of_its_own(asked, tmp_path):
-    """What was imported in round 0 does not stand for the same words on the sheet of round 1."""
-    header = ("id", "label", "annotator", "round")
-    import_answers(asked.campaign, write(tmp_path / "a.csv", [(asked.ids[5], "five", "eve", "0")], header), AUDIT)
-    asked.publish(1, [5], strategy="second_look")
-    sheet = write(tmp_path / "q.csv", [(asked.ids[5], "five", "eve", "1")], header)
-    with pytest.raises(AnswersError, match=r"q\.csv: is there, and 1 answer in it would be lost"):
-        export_shortlist(asked.campaign, asked.plan, sheet)
-    assert import_answers(asked.campaign, sheet, AUDIT) == (1, 1, 0)
-
-
-@pytest.mark.parametrize("value", ["1", "first", "-1"])
-def test_round_that_has_not_asked(asked, tmp_path, value):
-    asked.publish(1, [7])
-    rows = [(asked.ids[44], "four", ""), (asked.ids[5], "five", value)]
-    source = write(tmp_path / "a.csv", rows, ("id", "label", "round"))
-    refused(asked, source, f"line 3: round '{value}' has not asked about this item; it was asked in round 0")
-
-
-def test_byte_order_mark(asked, tmp_path):
-    source = tmp_path / "excel.csv"
-    source.write_bytes(b"\xef\xbb\xbfid,label\r\n" + f"{asked.ids[5]},five\r\n".encode())
-    assert import_answers(asked.campaign, source, AUDIT) == (1, 1, 0)
-    source = tmp_path / "marked.jsonl"
-    source.write_bytes(b"\xef\xbb\xbf" + json.dumps({"id": asked.ids[0], "label": "zero"}).encode() + b"\n")
-    assert import_answers(asked.campaign, source, AUDIT) == (1, 1, 0)
-    assert taken(asked) == sorted([(asked.ids[5], "label", "five", ""), (asked.ids[0], "label", "zero", "")])
-
-
-def test_rows_without_a_label_are_open_questions(asked, tmp_path):
-    source = write(tmp_path / "a.csv", [(asked.ids[5], ""), (asked.ids[44], "  "), (asked.ids[0], "zero")])
-    assert import_answers(asked.campaign, source, AUDIT) == (1, 1, 2)
-    source = lines(tmp_path / "a.jsonl", {"id": asked.ids[5], "label": None}, {"id": asked.ids[44]})
-    assert import_answers(asked.campaign, source, AUDIT) == (0, 0, 2)
-    assert taken(asked) == [(asked.ids[0], "label", "zero", "")]
-
-
-def test_numbers_in_jsonl_are_their_digits(begin, tmp_path):
-    """Class names such as "0" come back from other tools as numbers; a zero is a label, not an open question."""
-    tiny = begin(classes=[str(index) for index in range(10)], labeling={"labeler": "files"})
-    tiny.publish(0, ASKED)
-    source = lines(tmp_path / "a.jsonl", {"id": tiny.ids[0], "label": 0}, {"id": tiny.ids[5], "label": 5})
-    assert import_answers(tiny.campaign, source, AUDIT) == (2, 2, 0)
-    assert taken(tiny) == sorted([(tiny.ids[0], "label", "0", ""), (tiny.ids[5], "label", "5", "")])
-
-
-def test_unknown_class(asked, tmp_path):
-    rows = [(asked.ids[5], "five"), (asked.ids[44], "fourr")]
-    message = r"line 3: unknown class 'fourr': did you mean four\? Nothing of the file was taken$"
-    refused(asked, write(tmp_path / "a.csv", rows), message)
-
-
-def test_unknown_id(asked, tmp_path):
-    rows = [(asked.ids[5], "five"), ("digit-5", "five")]
-    refused(
-        asked,
-        write(tmp_path / "a.csv", rows),
-        r"line 3: unknown id 'digit-5': no round has asked about it; did you mean digit-\d+\? Nothing",
-    )
-    never = asked.ids[59]
-    refused(asked, lines(tmp_path / "a.jsonl", {"id": never, "label": "five"}), f"line 1: unknown id '{never}'")
-    refused(asked, lines(tmp_path / "b.jsonl", {"label": "five"}), "line 1: unknown id ''")
-
-
-def test_unknown_kind(asked, tmp_path):
-    source = write(tmp_path / "a.csv", [(asked.ids[5], "", "skipp")], ("id", "label", "kind"))
-    kinds = "label, skip, cannot_tell, retract"
-    refused(asked, source, f"line 2: unknown kind 'skipp': expected one of {kinds}. Nothing of the file was taken$")
-
-
-def test_half_written_last_line(asked, tmp_path):
-    text = f"id,image,label\n{asked.ids[5]},a.jpg,five\n{asked.ids[44]},b.j"
-    source = tmp_path / "a.csv"
-    source.write_text(text)
-    refused(asked, source, r"line 3: too few columns; is the file cut off\?")
-    source.write_text(f'id,label,comment\n{asked.ids[5]},five,ok\n{asked.ids[44]},four,"half')
-    refused(asked, source, "line 3")
-    source = tmp_path / "a.jsonl"
-    source.write_text(json.dumps({"id": asked.ids[5], "label": "five"}) + '\n{"id": "digit')
-    refused(asked, source, r"line 2: no JSON .*Nothing of the file was taken")
-
-
-def test_broken_line_in_the_middle_of_jsonl(asked, tmp_path):
-    row = json.dumps({"id": asked.ids[5], "label": "five"})
-    source = tmp_path / "a.jsonl"
-    source.write_text(f"{row}\n{{'id': 1}}\n{row}\n")
-    refused(asked, source, "line 2: no JSON")
-
-
-@pytest.mark.parametrize("row", [5, None, ["digit-00", "zero"], "digit-00"])
-def test_jsonl_line_that_is_no_object(asked, tmp_path, row):
-    source = lines(tmp_path / "a.jsonl", {"id": asked.ids[5], "label": "five"}, row)
-    refused(asked, source, "line 2: .*expected an object")
-
-
-@pytest.mark.parametrize("value", ["soon", "nan", "-1"])
-def test_seconds_that_are_no_number(asked, tmp_path, value):
-    rows = [(asked.ids[5], "five", "1.5"), (asked.ids[44], "four", value)]
-    source = write(tmp_path / "a.csv", rows, ("id", "label", "seconds"))
-    refused(asked, source, f"line 3: seconds '{value}'")
-
-
-def test_time_that_is_none(asked, tmp_path):
-    source = write(tmp_path / "a.csv", [(asked.ids[5], "five", "yesterday")], ("id", "label", "answered_at"))
-    refused(asked, source, "line 2: answered_at 'yesterday' is no ISO 8601 time. Nothing of the file was taken$")
-
-
-def test_conflicting_rows(asked, tmp_path):
-    name = asked.ids[5]
-    source = write(tmp_path / "a.csv", [(name, "five"), (asked.ids[44], "four"), (name, "six")])
-    refused(asked, source, f"line 4: the annotator says 'label six' of {name}, but 'label five' on line 2; keep one")
-    header = ("id", "label", "kind", "annotator")
-    source = write(tmp_path / "b.csv", [(name, "five", "", "eve"), (name, "", "skip", "eve")], header)
-    refused(asked, source, f"line 3: eve says 'skip' of {name}, but 'label five' on line 2")
-
-
-def test_rows_that_do_not_conflict(asked, tmp_path):
-    name, header = asked.ids[5], ("id", "label", "kind", "annotator")
-    rows = [(name, "five", "", "eve"), (name, "six", "", "adam"), (name, "five", "label", "eve")]
-    assert import_answers(asked.campaign, write(tmp_path / "a.csv", rows, header), AUDIT) == (3, 2, 0)
-    assert taken(asked) == [(name, "label", "five", "eve"), (name, "label", "six", "adam")]
-
-
-def test_answer_id_of_two_answers(asked, tmp_path):
-    """Answers are kept by their id: the second of two with the same one would be lost without a word."""
-    header = ("id", "label", "answer_id")
-    rows = [(asked.ids[5], "five", "a-1"), (asked.ids[44], "four", "a-1")]
-    refused(asked, write(tmp_path / "a.csv", rows, header), "line 3: answer_id 'a-1' is that of line 2")
-    rows = [(asked.ids[5], "five", "a-1"), (asked.ids[44], "four", "a-2"), (asked.ids[5], "five", "a-1")]
-    assert import_answers(asked.campaign, write(tmp_path / "b.csv", rows, header), AUDIT) == (3, 2, 0)
-    assert sorted(collect(asked.campaign, 0).column("answer_id").to_pylist()) == ["a-1", "a-2"]
-
-
-def test_retracting(asked, tmp_path):
-    name, header = asked.ids[5], ("id", "label", "kind")
-    import_answers(asked.campaign, write(tmp_path / "a.csv", [(name, "five", "")], header), AUDIT)
-    assert import_answers(asked.campaign, write(tmp_path / "b.csv", [(name, "", "retract")], header), AUDIT) == (
-        1,
-        1,
-        0,
-    )
-    assert standing(collect(asked.campaign, 0)) == set()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "match"),
-    [
-        ("a.csv", b"", "line 1: has no column 'id'"),
-        ("a.csv", b"id;label\nx;y\n", "line 1: has no column 'id'"),
-        ("a.csv", b"id,class\nx,y\n", "line 1: has no column 'label'"),
-        ("a.csv", "id,label\ndigit-\xe9,zero\n".encode("latin-1"), "cannot be read .*save it as UTF-8"),
-        ("a.xlsx", b"PK", "expected a .csv or .jsonl file"),
-        ("none.csv", None, "cannot be read"),
-    ],
-)
-def test_files_that_are_no_answers(asked, tmp_path, name, content, match):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    refused(asked, tmp_path / name, match)

@@ -1,7 +1,7 @@
 import pytest
 
 from raylabel.errors import AnswersError
-from raylabel.labeling.sheet import read_sheet, said_in, text_of
+from raylabel.labeling.readers.sheet import read_sheet, said_in, text_of
 
 
 def test_rows_have_their_line_numbers(tmp_path):

@@ -1,0 +1,123 @@
+"""What was asked, by id: in which rounds and what for. Compact, as a shortlist may hold a million items.
+
+Knows shortlists; knows nothing of answers.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+import pyarrow as pa
+
+from raylabel import schema
+from raylabel.campaign import Campaign, Rows, folder
+from raylabel.errors import AnswersError, RaylabelError
+from raylabel.file_names import safe_path, tails, whole_names
+from raylabel.labeling.answers import purpose_of
+from raylabel.workspace import read_parts
+
+CHUNK_ROWS = 65_536
+MOST_GUESSED = 10_000
+"""Of so many items the nearest id is looked for where one is unknown."""
+
+
+def newest_shortlist(campaign: Campaign) -> tuple[int, pa.Table]:
+    """The number of the last round that asked, and its shortlist in order: columns of schema.SHORTLIST.
+
+    Raises:
+        RaylabelError: no round has asked yet.
+    """
+    # The second draw of an audit is asked about after the last round.
+    for number in reversed(range(campaign.config.budget.rounds + 1)):
+        found = shortlist_of(campaign, number)
+        if found is not None:
+            return number, found
+    raise RaylabelError(f"{campaign.store.root}: no shortlist yet; `raylabel run` writes the first one")
+
+
+def shortlist_of(campaign: Campaign, number: int) -> pa.Table | None:
+    """The shortlist of a round in order; None where it has not asked."""
+    record = campaign.records.find(f"{folder(number)}/shortlist")
+    if record is None:
+        return None
+    return read_parts(campaign.store, record.parts["shortlist"], schema=schema.SHORTLIST).sort_by("position")
+
+
+def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """The rows of a table, as few at a time as need be."""
+    for batch in table.to_batches(max_chunksize=CHUNK_ROWS):
+        yield from batch.to_pylist()
+
+
+class Asked:
+    """The items of all rounds so far.
+
+    Args:
+        campaign: whose shortlists.
+        audit: rows of all audit draws.
+
+    Cost: 200 bytes an item.
+    """
+
+    def __init__(self, campaign: Campaign, audit: Rows) -> None:
+        self.position: dict[str, int] = {}
+        """Of each id, in the order of asking."""
+        self._code = array("H")
+        self._asked: list[dict[int, str]] = []
+        self._files: dict[str, str | None] | None = None
+        audited, codes = set(audit.tolist()), dict[tuple[int, int, str], int]()
+        for number in range(newest_shortlist(campaign)[0] + 1):
+            table = shortlist_of(campaign, number)
+            for item in rows_of(table.select(["row", "id", "strategy"])) if table is not None else ():
+                self._add(item["id"], number, purpose_of(item, audited), codes)
+
+    def _add(self, name: str, number: int, purpose: str, codes: dict[tuple[int, int, str], int]) -> None:
+        position = self.position.setdefault(name, len(self._code))
+        before = self._code[position] if position < len(self._code) else -1
+        key = (before, number, purpose)
+        if key not in codes:
+            codes[key] = len(self._asked)
+            self._asked.append((self._asked[before] if before >= 0 else {}) | {number: purpose})
+        if before < 0:
+            self._code.append(codes[key])
+        else:
+            self._code[position] = codes[key]
+
+    def rounds_of(self, name: str, *, where: str) -> dict[int, str]:
+        """The rounds that asked about an item, in order, and what for.
+
+        Raises:
+            AnswersError: none did.
+        """
+        position = self.position.get(name)
+        if position is None:
+            raise AnswersError(f"{where}: unknown id {name!r}: no round has asked about it{self._hint(name)}")
+        return self._asked[self._code[position]]
+
+    def id_of(self, file: str, *, where: str) -> str:
+        """The id of an item by the name of its file: the id itself, or a path that ends as it does.
+
+        Raises:
+            AnswersError: no item that was asked about goes by it, or several do.
+        """
+        if file in self.position:
+            return file
+        if self._files is None:
+            self._files = {}
+            for name in self.position:
+                for known in {form for path in (name, safe_path(name)) for form in (*whole_names(path), *tails(path))}:
+                    self._files[known] = name if self._files.get(known, name) == name else None
+        for known in (*whole_names(file), *tails(file)):
+            if known in self._files:
+                found = self._files[known]
+                if found is None:
+                    raise AnswersError(f"{where}: {file!r} may be several of the items that were asked about; keep ids")
+                return found
+        raise AnswersError(f"{where}: no item that was asked about goes by {file!r}{self._hint(file)}")
+
+    def _hint(self, name: str) -> str:
+        near = get_close_matches(name, self.position, n=1, cutoff=0.5) if len(self.position) < MOST_GUESSED else ()
+        return f"; did you mean {near[0]}?" if near else ""

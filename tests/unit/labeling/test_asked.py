@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from raylabel.errors import AnswersError, RaylabelError
+from raylabel.labeling.asked import Asked, newest_shortlist
+
+NONE = np.empty(0, dtype=np.int64)
+
+
+def test_nothing_was_asked(tiny):
+    with pytest.raises(RaylabelError, match="no shortlist yet; `raylabel run` writes the first one"):
+        Asked(tiny.campaign, NONE)
+
+
+def test_the_audits_second_draw_is_the_newest(tiny):
+    """It is asked about after the last of two rounds."""
+    tiny.publish(1, [4, 5])
+    tiny.publish(2, [6], strategy="audit")
+    assert newest_shortlist(tiny.campaign)[0] == 2
+
+
+def test_rounds_and_purposes(tiny):
+    tiny.publish(0, [5, 6, 7])
+    tiny.publish(1, [6, 8], strategy="second_look")
+    asked = Asked(tiny.campaign, np.array([7]))
+    told = {row: asked.rounds_of(tiny.ids[row], where="x") for row in (5, 6, 7, 8)}
+    assert told == {5: {0: "train"}, 6: {0: "train", 1: "second_look"}, 7: {0: "audit"}, 8: {1: "second_look"}}
+    assert [asked.position[tiny.ids[row]] for row in (5, 6, 7, 8)] == [0, 1, 2, 3]
+
+
+class Named:
+    """Ids as they come, asked about in one round."""
+
+    def __new__(cls, *names):
+        asked = Asked.__new__(Asked)
+        asked.position, asked._files = {name: place for place, name in enumerate(names)}, None
+        return asked
+
+
+def test_files_are_known_by_ids_paths_and_names():
+    asked = Named("a/1.png", "b/2.png", "part.parquet#3", "s3://bucket/x.jpg")
+    for file, name in {
+        "a/1.png": "a/1.png",
+        "a/1.jpg": "a/1.png",  # as another kind of image
+        "images/a/1.png": "a/1.png",
+        "2.png": "b/2.png",
+        "part.parquet%233.png": "part.parquet#3",
+        "part.parquet#3": "part.parquet#3",
+        "s3%3A/%/bucket/x.jpg": "s3://bucket/x.jpg",
+    }.items():
+        assert asked.id_of(file, where="here") == name
+
+
+def test_files_that_could_be_several_or_none():
+    asked = Named("a/1.png", "b/1.png", "c/2.png")
+    assert asked.id_of("b/1.png", where="here") == "b/1.png"
+    with pytest.raises(AnswersError, match=r"here: '1\.png' may be several of the items"):
+        asked.id_of("1.png", where="here")
+    for file in ("2.jpg", "2", "d/3.png", ""):  # another image of the same stem is another image
+        with pytest.raises(AnswersError, match=rf"here: no item that was asked about goes by '{file}'"):
+            asked.id_of(file, where="here")
