@@ -62,8 +62,7 @@ def test_formats_with_images(asked, tmp_path, named, file, source):
 
 def test_cvat(asked, tmp_path):
     images = "".join(
-        f'<image id="{row}" name="{asked.ids[row]}.png" width="16" height="16"><tag label="{DIGITS[asked.truth[row]]}"/>'
-        "</image>"
+        f'<image id="{row}" name="{asked.ids[row]}.png"><tag label="{DIGITS[asked.truth[row]]}"/></image>'
         for row in ASKED[:4]
     )
     path = tmp_path / "a.xml"
