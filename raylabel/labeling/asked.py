@@ -17,33 +17,38 @@ from raylabel.campaign import Campaign, Rows, folder
 from raylabel.errors import AnswersError, RaylabelError
 from raylabel.file_names import safe_path, tails, whole_names
 from raylabel.labeling.answers import purpose_of
-from raylabel.workspace import read_parts
+from raylabel.workspace import read_batches, read_parts
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 16_384
+QUESTION = ("row", "id", "position")
+"""What of a shortlist leads to questions: neither strategy nor score nor reason."""
 MOST_GUESSED = 10_000
 """Of so many items the nearest id is looked for where one is unknown."""
 
 
 def newest_shortlist(campaign: Campaign) -> tuple[int, pa.Table]:
-    """The number of the last round that asked, and its shortlist in order: columns of schema.SHORTLIST.
+    """The number of the last round that asked, and its shortlist in order: the columns of `QUESTION`.
+
+    Raises:
+        RaylabelError: no round has asked yet.
+    """
+    number = newest_asking(campaign)
+    record = campaign.records.require(f"{folder(number)}/shortlist", missing=f"the shortlist of round {number} is gone")
+    table = read_parts(campaign.store, record.parts["shortlist"], schema=schema.SHORTLIST, columns=QUESTION)
+    return number, table.sort_by("position")
+
+
+def newest_asking(campaign: Campaign) -> int:
+    """The number of the last round that asked.
 
     Raises:
         RaylabelError: no round has asked yet.
     """
     # The second draw of an audit is asked about after the last round.
     for number in reversed(range(campaign.config.budget.rounds + 1)):
-        found = shortlist_of(campaign, number)
-        if found is not None:
-            return number, found
+        if campaign.store.exists(f"{folder(number)}/shortlist.json"):
+            return number
     raise RaylabelError(f"{campaign.store.root}: no shortlist yet; `raylabel run` writes the first one")
-
-
-def shortlist_of(campaign: Campaign, number: int) -> pa.Table | None:
-    """The shortlist of a round in order; None where it has not asked."""
-    record = campaign.records.find(f"{folder(number)}/shortlist")
-    if record is None:
-        return None
-    return read_parts(campaign.store, record.parts["shortlist"], schema=schema.SHORTLIST).sort_by("position")
 
 
 def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
@@ -69,10 +74,13 @@ class Asked:
         self._asked: list[dict[int, str]] = []
         self._files: dict[str, str | None] | None = None
         audited, codes = set(audit.tolist()), dict[tuple[int, int, str], int]()
-        for number in range(newest_shortlist(campaign)[0] + 1):
-            table = shortlist_of(campaign, number)
-            for item in rows_of(table.select(["row", "id", "strategy"])) if table is not None else ():
-                self._add(item["id"], number, purpose_of(item, audited), codes)
+        for number in range(newest_asking(campaign) + 1):
+            record = campaign.records.find(f"{folder(number)}/shortlist")
+            for part in record.parts["shortlist"] if record else ():
+                wanted = ["row", "id", "strategy"]
+                for batch in read_batches(campaign.store, part, columns=wanted, batch_rows=CHUNK_ROWS):
+                    for item in batch.to_pylist():
+                        self._add(item["id"], number, purpose_of(item, audited), codes)
 
     def _add(self, name: str, number: int, purpose: str, codes: dict[tuple[int, int, str], int]) -> None:
         position = self.position.setdefault(name, len(self._code))

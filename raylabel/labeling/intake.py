@@ -29,7 +29,7 @@ from raylabel.labeling.asked import Asked
 from raylabel.labeling.readers import Reader, reader_of
 from raylabel.labeling.readers.sheet import said_in, text_of
 
-BATCH_ROWS = 32_768
+BATCH_ROWS = 8_192
 
 
 def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, int, int]:
@@ -171,10 +171,12 @@ class _Intake:
         retract = said == self._codes.get("retract", -1)
         # Where answers have ids of their own, an annotator may have changed an answer: the latest counts, by its time.
         self._refuse(np.flatnonzero((said != said[first]) & ~retract & ~has_own), first, self._contradiction)
-        earliest, _ = _ends(np.lexsort((np.arange(len(item)), own[:, 1], own[:, 0])), (own[:, 0], own[:, 1]))
-        differs = (item != item[earliest]) | (by != by[earliest]) | (said != said[earliest])
-        self._refuse(np.flatnonzero(has_own & differs), earliest, self._same_id)
         positions = np.arange(len(item))
+        earliest = positions
+        if has_own.any():
+            earliest, _ = _ends(np.lexsort((positions, own[:, 1], own[:, 0])), (own[:, 0], own[:, 1]))
+            differs = (item != item[earliest]) | (by != by[earliest]) | (said != said[earliest])
+            self._refuse(np.flatnonzero(has_own & differs), earliest, self._same_id)
         # An answer with an id of its own stands beside others; without one the last of an annotator counts.
         kept: NDArray[np.bool_] = np.where(has_own, earliest == positions, self._last_plain(has_own, last))
         return kept

@@ -3,7 +3,7 @@
 from raylabel.workspace.lease import REVIEW, Lease, hold
 from raylabel.workspace.records import Record, Records
 from raylabel.workspace.store import Store, open_filesystem
-from raylabel.workspace.tables import Part, read_part, read_parts, write_part
+from raylabel.workspace.tables import Part, read_batches, read_part, read_parts, write_part
 
 __all__ = [
     "REVIEW",
@@ -14,6 +14,7 @@ __all__ = [
     "Store",
     "hold",
     "open_filesystem",
+    "read_batches",
     "read_part",
     "read_parts",
     "write_part",

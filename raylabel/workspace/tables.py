@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -81,6 +81,15 @@ def read_part(store: Store, part: Part, *, columns: Sequence[str] | None = None)
     # Not read_table: it looks for a dataset first, which takes longer than reading a small part.
     table = _opened(store, part).read(columns=None if columns is None else list(columns))
     return table if columns is None else table.select(list(columns))
+
+
+def read_batches(store: Store, part: Part, *, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """Read a part batch by batch; its encoded bytes lie in memory meanwhile.
+
+    Raises:
+        FileChanged: as `read_part`.
+    """
+    yield from _opened(store, part).iter_batches(batch_size=batch_rows, columns=list(columns))
 
 
 def check_part(store: Store, part: Part) -> None:
