@@ -13,9 +13,9 @@ from raylabel.acceptance import Expected, assumed
 from raylabel.campaign import BEGUN, Campaign, find_campaign
 from raylabel.check import check_audit, check_strategies
 from raylabel.config import Config
-from raylabel.labeling import answers_of
 from raylabel.labeling.auditing import check_budget
-from raylabel.loop import find_plan
+from raylabel.labeling.drawn import answers_of
+from raylabel.planned import find_plan
 from raylabel.pool import plan_pool
 from raylabel.reporting.committed import newest_round
 from raylabel.reporting.forecast import check_reachable, expect, expect_of

@@ -15,7 +15,7 @@ from task import Task, Watch, arguments
 from raylabel import inference, runtime
 from raylabel.campaign import Campaign, open_campaign
 from raylabel.config import Config
-from raylabel.loop import plan_once
+from raylabel.planned import plan_once
 from raylabel.workspace import Part, read_part
 
 

@@ -45,7 +45,7 @@ def export(
     """
     from raylabel.campaign import find_campaign
     from raylabel.labeling.files import export_shortlist
-    from raylabel.loop import find_plan
+    from raylabel.planned import find_plan
     from raylabel.reporting.export import export_labels
 
     if what not in ("shortlist", "labels", "provisional"):
@@ -81,7 +81,7 @@ def export(
 def _to_label_studio(campaign: Campaign, target: str) -> dict[str, Any]:
     """Write the open questions as tasks, or add them to a running server."""
     from raylabel.labeling.label_studio import export_tasks, push
-    from raylabel.loop import find_plan
+    from raylabel.planned import find_plan
 
     if target.startswith(WEB):
         number, count, project = push(campaign, find_plan(campaign), target)
@@ -93,7 +93,7 @@ def _to_label_studio(campaign: Campaign, target: str) -> dict[str, Any]:
 def _with_images(campaign: Campaign, target: str, what: str, named: str) -> int:
     """Write the labeled images in one of the formats that hold them."""
     from raylabel import runtime
-    from raylabel.loop import find_plan
+    from raylabel.planned import find_plan
     from raylabel.reporting.committed import find_round, newest_round, require_labels
     from raylabel.reporting.formats import FORMATS, export_images, paired
 
@@ -112,7 +112,7 @@ def _with_images(campaign: Campaign, target: str, what: str, named: str) -> int:
 
 
 def _provisional(campaign: Campaign, target: Path) -> tuple[int, int]:
-    from raylabel.labeling import answers_of
+    from raylabel.labeling.drawn import answers_of
     from raylabel.reporting.committed import newest_round
     from raylabel.reporting.export import export_provisional
 
@@ -140,7 +140,7 @@ def import_(
     Example: raylabel import campaign.toml questions.csv
     """
     from raylabel.campaign import find_campaign
-    from raylabel.labeling import asked_for_audit
+    from raylabel.labeling.drawn import asked_for_audit
     from raylabel.labeling.intake import check_open, import_answers
 
     campaign = find_campaign(load(config, overrides=sets or []))

@@ -27,7 +27,7 @@ def review(
     """
     from raylabel.campaign import find_campaign
     from raylabel.labeling.review import serve
-    from raylabel.loop import find_plan
+    from raylabel.planned import find_plan
 
     campaign = find_campaign(load(config, overrides=sets or []))
     find_plan(campaign)

@@ -18,9 +18,10 @@ from raylabel.campaign import Campaign, Pieces, Rows
 from raylabel.check import least_audit
 from raylabel.config import Config
 from raylabel.errors import ConfigError
+from raylabel.labeling.drawn import draw_name, find_audit
 from raylabel.pool import Plan, ShardUnreadable, Want, fetch_shards
 from raylabel.progress import counted, say
-from raylabel.workspace import Record, read_parts, write_part
+from raylabel.workspace import Record, write_part
 from raylabel.workspace.vectors import gather_rows
 
 
@@ -54,27 +55,6 @@ def check_budget(config: Config, num_rows: int) -> None:
             f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
             f"the {num_rows} items of {config.pool.path}; ask for fewer"
         )
-
-
-def find_audit(campaign: Campaign) -> Rows:
-    """The rows of the first audit draws, sorted: of the whole pool, and of all that it has grown by.
-
-    Raises:
-        RaylabelError: none was.
-    """
-    record = campaign.records.require(draw_name(0), missing="no audit sample is drawn yet; `raylabel run` begins")
-    parts, version = list(record.parts["audit"]), 1
-    while (further := campaign.records.find(draw_name(version))) is not None:
-        parts += further.parts["audit"]
-        version += 1
-    table = read_parts(campaign.store, parts, schema=schema.AUDIT, columns=["row"])
-    rows: Rows = table.column("row").to_numpy()
-    return rows
-
-
-def draw_name(version: int) -> str:
-    """Name of the record of a version's draw."""
-    return f"audit/draw-{version:04d}"
 
 
 def size_of(campaign: Campaign, plan: Plan, version: int) -> int:

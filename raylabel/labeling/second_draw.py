@@ -16,17 +16,15 @@ from raylabel import runtime, schema
 from raylabel.acceptance import ConfidenceHistogram, SecondDraw, plan_second_draw
 from raylabel.audited import Count, Fold, Stratum, alpha_each, strata_of, stratum_name
 from raylabel.campaign import Campaign, Pieces, Rows, folder
-from raylabel.labeling.answers import resolved_before
 from raylabel.labeling.asking import ask
-from raylabel.labeling.auditing import find_audit, size_of
+from raylabel.labeling.auditing import size_of
+from raylabel.labeling.drawn import SECOND, answers_of, find_audit, find_second
 from raylabel.labeling.shortlist import audit_questions
 from raylabel.pool import Plan
 from raylabel.progress import say
 from raylabel.sampling import TopItems, random_priority
-from raylabel.workspace import Part, Record, read_part, read_parts, write_part
+from raylabel.workspace import Part, Record, read_part, write_part
 from raylabel.workspace.vectors import gather_rows
-
-NAME = "audit/second"
 
 
 def audit_again(
@@ -51,7 +49,7 @@ def audit_again(
     """
     if campaign.config.acceptance.audit == "uniform" or not is_last:
         return schema.AUDIT.empty_table(), answered
-    campaign.records.once(NAME, lambda: _draw(campaign, plan, number, predictions, answered))
+    campaign.records.once(SECOND, lambda: _draw(campaign, plan, number, predictions, answered))
     second = find_second(campaign)
     if not second.num_rows:
         return second, answered
@@ -60,25 +58,6 @@ def audit_again(
     )
     ask(campaign, plan, number + 1, questions, second.column("row").to_numpy())
     return second, answers_of(campaign, number)
-
-
-def find_second(campaign: Campaign) -> pa.Table:
-    """What was drawn a second time, as rows of schema.AUDIT; none where nothing was."""
-    record = campaign.records.find(NAME)
-    return read_parts(campaign.store, record.parts["audit"] if record else (), schema=schema.AUDIT)
-
-
-def answers_of(campaign: Campaign, number: int) -> pa.Table:
-    """What a round's verdict and labels rest on: rows of schema.RESOLVED up to it, with those of its second draw."""
-    record = campaign.records.find(NAME)
-    drew = record is not None and record.facts["round"] == number
-    return resolved_before(campaign, number + 1 + drew)
-
-
-def asked_for_audit(campaign: Campaign) -> Rows:
-    """Rows of all audit draws, sorted: what is asked about them is asked for the audit."""
-    rows: Rows = np.union1d(find_audit(campaign), find_second(campaign).column("row").to_numpy())
-    return rows
 
 
 def redraw_second(
@@ -146,7 +125,7 @@ def _draw(campaign: Campaign, plan: Plan, number: int, predictions: Pieces, answ
             f"round {number} · audit: {stratum['size']:,} more of the {stratum['num_open']:,} open items at confidence "
             f"{stratum['threshold']:.4g} and above are drawn"
         )
-    part = write_part(campaign.store, NAME, drawn)
+    part = write_part(campaign.store, SECOND, drawn)
     return Record(facts={"round": number, "strata": facts}, parts={"audit": [part]})
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from raylabel.campaign import BEGUN, Campaign, EncoderRef, Pieces, folder, of_version
 from raylabel.errors import ConfigError
 from raylabel.index import latest
-from raylabel.loop import find_plan
+from raylabel.planned import find_plan
 from raylabel.pool import Plan
 from raylabel.workspace import Record
 

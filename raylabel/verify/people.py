@@ -10,10 +10,10 @@ import pyarrow as pa
 from raylabel import schema
 from raylabel.acceptance.differences import differences
 from raylabel.campaign import Campaign, Pieces, Rows, folder, training_answers
-from raylabel.labeling import asked_for_audit, find_second, resolved_before
+from raylabel.labeling.answers import resolved_before
 from raylabel.labeling.asking import resolve
-from raylabel.labeling.auditing import draw_name, redraw
-from raylabel.labeling.second_draw import NAME as SECOND
+from raylabel.labeling.auditing import redraw
+from raylabel.labeling.drawn import SECOND, asked_for_audit, draw_name, find_second
 from raylabel.labeling.second_draw import redraw_second
 from raylabel.pool import Plan
 from raylabel.reporting.committed import Committed

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from raylabel.acceptance.differences import differences
 from raylabel.campaign import Campaign, folder
-from raylabel.labeling import answers_of, find_audit, find_second, resolved_before
+from raylabel.labeling.answers import resolved_before
+from raylabel.labeling.drawn import answers_of, find_audit, find_second
 from raylabel.loop import end_reason
 from raylabel.pool import Plan
 from raylabel.reporting.accept import judge

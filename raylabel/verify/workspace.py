@@ -16,7 +16,7 @@ from raylabel.acceptance.differences import differences
 from raylabel.campaign import Campaign, find_campaign, find_labels
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FileChanged, RaylabelError, StorageError
-from raylabel.loop import find_plan
+from raylabel.planned import find_plan
 from raylabel.pool import Plan
 from raylabel.reporting.committed import Committed, find_round
 from raylabel.reporting.people import people_facts

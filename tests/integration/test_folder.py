@@ -8,7 +8,7 @@ from campaigns import digits_settings, result_of, run
 
 from raylabel.campaign import open_campaign
 from raylabel.demo import write_pool
-from raylabel.loop import plan_once
+from raylabel.planned import plan_once
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from raylabel import schema
 from raylabel.campaign import find_labels, open_campaign
 from raylabel.config import Config
 from raylabel.demo import write_pool
-from raylabel.loop import find_plan, grow_once
+from raylabel.planned import find_plan, grow_once
 from raylabel.verify import verify
 from raylabel.workspace import Record, read_parts
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from raylabel.campaign import Campaign, find_labels, folder, newest_plan
 from raylabel.errors import AnswersError, RaylabelError
 from raylabel.labeling.answers import enough
-from raylabel.labeling.auditing import find_audit
+from raylabel.labeling.drawn import asked_for_audit
 from raylabel.labeling.review.asked import Asked
 from raylabel.labeling.review.pictures import Pictures
 from raylabel.labeling.review.questions import newest_asked
@@ -100,7 +100,7 @@ class Live:
             return None
         plan = newest_plan(campaign)
         assert plan is not None, "a shortlist is made of a plan"
-        found = Asked(campaign, *asked, find_audit(campaign))
+        found = Asked(campaign, *asked, asked_for_audit(campaign))
         return found, Pictures(campaign, Plan.from_json(plan.facts))
 
     async def go_on(self) -> None:

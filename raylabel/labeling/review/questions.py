@@ -86,7 +86,8 @@ def _hint(hint: dict[str, Any] | None, labels: dict[int, int]) -> dict[str, Any]
 
 def newest_asked(campaign: Campaign, *, after: int = -1) -> tuple[int, Record] | None:
     """The last round that has a shortlist, and its record; None where there is none behind `after`."""
-    for number in reversed(range(after + 1, campaign.config.budget.rounds)):
+    # The second draw of an audit is asked about after the last round.
+    for number in reversed(range(after + 1, campaign.config.budget.rounds + 1)):
         record = campaign.records.find(f"{folder(number)}/shortlist")
         if record is not None:
             return number, record

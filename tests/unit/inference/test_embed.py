@@ -13,10 +13,10 @@ from raylabel.campaign import open_campaign
 from raylabel.demo import write_pool
 from raylabel.errors import PoolError
 from raylabel.inference.embed import Team, team
-from raylabel.loop import plan_once
 from raylabel.models.backbones import build
 from raylabel.models.encode import BatchEncoder
 from raylabel.models.weights import fit, read
+from raylabel.planned import plan_once
 from raylabel.pool.decode import decode
 from raylabel.workspace import read_part
 from raylabel.workspace.vectors import embeddings_of

@@ -5,7 +5,8 @@ import pytest
 from raylabel import schema
 from raylabel.acceptance import draw
 from raylabel.errors import ConfigError, RaylabelError
-from raylabel.labeling.auditing import draw_audit, draw_name, find_audit, redraw
+from raylabel.labeling.auditing import draw_audit, redraw
+from raylabel.labeling.drawn import draw_name, find_audit
 from raylabel.workspace import read_parts
 
 

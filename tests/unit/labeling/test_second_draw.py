@@ -8,15 +8,9 @@ from raylabel import schema
 from raylabel.acceptance import ConfidenceHistogram, plan_second_draw
 from raylabel.campaign import Pieces
 from raylabel.errors import WaitingForPeople
-from raylabel.labeling.auditing import draw_audit, find_audit
-from raylabel.labeling.second_draw import (
-    NAME,
-    answers_of,
-    asked_for_audit,
-    audit_again,
-    find_second,
-    redraw_second,
-)
+from raylabel.labeling.auditing import draw_audit
+from raylabel.labeling.drawn import SECOND, answers_of, asked_for_audit, find_audit, find_second
+from raylabel.labeling.second_draw import audit_again, redraw_second
 from raylabel.runtime import fold_here
 from raylabel.sampling import random_priority
 from raylabel.workspace import read_parts
@@ -115,7 +109,7 @@ def test_people_are_waited_for(targeted):
     tiny, _, answered, predictions = targeted(labeling={"labeler": "files"})
     with pytest.raises(WaitingForPeople, match="round 1 waits for 12 of 12 answers"):
         audit_again(tiny.campaign, tiny.plan, 0, predictions, answered, is_last=True)
-    assert tiny.campaign.records.find(NAME).facts["round"] == 0
+    assert tiny.campaign.records.find(SECOND).facts["round"] == 0
 
 
 def test_nothing_is_drawn_before_the_end_or_for_a_uniform_audit(targeted, tiny):

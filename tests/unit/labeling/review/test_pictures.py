@@ -8,7 +8,7 @@ from PIL import Image
 
 from raylabel.labeling.review import pictures as module
 from raylabel.labeling.review.pictures import NOTHING, Pictures, render
-from raylabel.loop import find_plan
+from raylabel.planned import find_plan
 
 HOSTILE = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
