@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -17,9 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from raylabel import runtime
 from raylabel.check import check_audit, check_strategies
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError
+from raylabel.models.functions import digests_of
 from raylabel.profile import Profile, kept, resolve_profile
 from raylabel.workspace import Part, Record, Records, Store
 
@@ -207,8 +210,8 @@ def open_campaign(config: Config) -> Campaign:
 
     Raises:
         FingerprintError: the workspace was made with other settings, code or libraries; shows each difference.
-        UnknownName: a strategy that does not exist.
-        ConfigError: a strategy that cannot stand where it does.
+        UnknownName: a strategy or labeling function that does not exist.
+        ConfigError: a strategy that cannot stand where it does, or a labeling function that cannot be imported.
     """
     check_strategies(config)
     check_audit(config)
@@ -223,6 +226,9 @@ def open_campaign(config: Config) -> Campaign:
         "profile": asdict(profile),
         "measured": measured,
     }
+    if functions := config.weak.functions:
+        # In a task: the machines that run them are those that must have them.
+        mine["functions"] = runtime.call(partial(digests_of, setting="weak.functions"), functions)
     if found is not None and not begun and _differences(found, mine):
         _begin_anew(store)
     if not store.create("campaign.json", json.dumps(mine, indent=1).encode()):

@@ -30,6 +30,7 @@ def round_facts(number: int, model: Record, verdict: Record, *, num_answers: int
         "cross_fitted_accuracy": model.facts["accuracy"],
         "classes_without_answers": model.facts["unseen"],
         "backbone": model.facts["backbone"],
+        "weak": model.facts["weak"],
         "verdict": verdict.facts["verdict"],
         "num_auto": verdict.facts["num_auto"],
         "strata": verdict.facts["strata"],

@@ -5,7 +5,8 @@ from sklearn.model_selection import KFold
 
 from raylabel.acceptance import fit_temperature, softmax
 from raylabel.models import heads
-from raylabel.models.heads import UNSEEN, Head, fit_head, fit_members
+from raylabel.models.heads import Head, fit_head, fit_members
+from raylabel.models.regression import UNSEEN
 
 
 def blobs(counts, *, dim=8, seed=0, spread=1.0):
