@@ -97,7 +97,7 @@ def _vote(campaign: Campaign, plan: Plan, names: tuple[str, ...]) -> Record:
             for what in counts:
                 counts[what] += record.facts["functions"][name][what]
     covered = totals["num_covered"] / max(totals["num_items"], 1)
-    say(f"vote: {counted(len(names), 'labeling function')} vote on {covered:.1%} of {totals['num_items']:,} images")
+    say(f"vote: {counted(len(names), 'labeling function')}, {covered:.1%} of {totals['num_items']:,} images covered")
     return Record({"spans": spans, "functions": by_function, **totals}, {"votes": parts})
 
 
