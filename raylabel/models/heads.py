@@ -132,8 +132,8 @@ def fit_head(
         seed: of the folds.
         fair: (L,) which answers may choose penalty and temperature and be counted; all by default. Those that
             the backbone itself was tuned on must not.
-        prior: what weak labels say, fitted on none of these items; its weight is 0 unless held-out answers gain more
-            than their standard error by it, and then the head is the same as without it.
+        prior: what weak labels say, fitted on none of these items; its weight is 0 unless held-out answers
+            clearly gain by it, and then the head is the same as without it.
 
     Returns:
         The head and how it did on what it had not seen. Where all answers name one class, the head says that class of

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 WEIGHTS = (2.0, 5.0, 10.0)
 """Of weak labels' logits, which have a mean length of 1, that cross-fitting chooses from beside 0."""
 
+STANDARD_ERRORS = 2.0
+"""So many of them must the answers gain by weak labels: of 36 heads beside dice one would let 3 pass."""
+
 RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Of the squared weights, beside a sum of squares over items of mean squared length 1; what was left out chooses."""
 
@@ -76,7 +79,7 @@ class Weighed:
     """What held-out answers said of weak labels.
 
     Args:
-        weight: of the weak labels' logits in the head; 0 where they lower the log loss by less than its standard error.
+        weight: of the weak labels' logits in the head; 0 where they do not clearly lower the log loss.
         log_loss: mean over the judged answers, without weak labels.
         gain: by how much the best weight lowers it; negative where every weight raises it.
         standard_error: of `gain`, over the answers.
@@ -89,7 +92,7 @@ class Weighed:
 
 
 def weigh(weight: float, without: Floats, beside: Floats) -> Weighed:
-    """Take weak labels where held-out answers gain more by them than the standard error of the gain; else leave them.
+    """Take weak labels where held-out answers gain by them, by two standard errors of the gain; else leave them out.
 
     Args:
         weight: the best one above 0.
@@ -99,4 +102,4 @@ def weigh(weight: float, without: Floats, beside: Floats) -> Weighed:
     gains = without - beside
     gain = float(gains.mean())
     error = float(gains.std(ddof=1) / len(gains) ** 0.5) if len(gains) > 1 else math.inf
-    return Weighed(weight if gain > error else 0.0, float(without.mean()), gain, error)
+    return Weighed(weight if gain > STANDARD_ERRORS * error else 0.0, float(without.mean()), gain, error)

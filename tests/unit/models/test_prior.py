@@ -61,9 +61,9 @@ def test_weak_labels_are_taken_by_a_clear_gain():
     found = weigh(5.0, without, np.ones(3))
     assert (found.weight, found.log_loss, found.gain) == (5.0, 3.0, 2.0)
     assert found.standard_error == pytest.approx(1 / math.sqrt(3))
-    # Gains of -1, 1 and 1: mean 1/3, standard error 2/3.
-    unclear = weigh(5.0, without, without - [-1, 1, 1])
+    # Gains of 0, 1 and 2: mean 1, less than two standard errors of 1 / sqrt(3).
+    unclear = weigh(5.0, without, without - [0, 1, 2])
     assert unclear.weight == 0
-    assert (unclear.gain, unclear.standard_error) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert (unclear.gain, unclear.standard_error) == (1.0, pytest.approx(1 / math.sqrt(3)))
     assert weigh(5.0, without, without + 1).weight == 0
     assert weigh(5.0, without[:1], np.zeros(1)) == weigh(2.0, without[:1], np.zeros(1))  # one answer judges nothing
