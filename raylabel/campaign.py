@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -18,11 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from raylabel import runtime
-from raylabel.check import check_audit, check_strategies
+from raylabel.check import check_audit, check_strategies, sources_of
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError
-from raylabel.models.functions import digests_of
 from raylabel.profile import Profile, kept, resolve_profile
 from raylabel.workspace import Part, Record, Records, Store
 
@@ -225,10 +222,8 @@ def open_campaign(config: Config) -> Campaign:
         "config": config.model_dump(mode="json"),
         "profile": asdict(profile),
         "measured": measured,
+        **sources_of(config),
     }
-    if functions := config.weak.functions:
-        # In a task: the machines that run them are those that must have them.
-        mine["functions"] = runtime.call(partial(digests_of, setting="weak.functions"), functions)
     if found is not None and not begun and _differences(found, mine):
         _begin_anew(store)
     if not store.create("campaign.json", json.dumps(mine, indent=1).encode()):
