@@ -45,11 +45,12 @@ def pool(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def campaign_of(pool: Path, workspace: Path, data: Path, *functions: str) -> Config:
+def campaign_of(pool: Path, workspace: Path, data: Path, *functions: str, workers: int | None = None) -> Config:
     weak = {"functions": [f"{pool.parent / 'functions.py'}:{name}" for name in functions]}
     sections: dict[str, Any] = {"classes": CLASSES, "budget": BUDGET, "acceptance": {"max_error": 0.3}, "weak": weak}
     tree = settings(str(pool), str(workspace), data, **sections).model_dump()
-    return Config.model_validate(tree | {"pool": tree["pool"] | {"metadata_columns": ["other", "useless"]}})
+    tree["pool"]["metadata_columns"] = ["other", "useless"]
+    return Config.model_validate(tree | {"compute": tree["compute"] | {"workers": workers}})
 
 
 def right_of(config: Config, truth: dict[str, str]) -> float:
@@ -100,6 +101,11 @@ def test_weak_labels_help_and_are_no_answers(plain: Config, pool: Path, data: Pa
     assert {row["source"] for row in rows} <= {"human", "auto", "none"}
     assert report["rounds"][0]["num_training_answers"] == 40
     assert verify(campaign)["verified"] is True
+
+    # Whatever the number of workers: the same weak labels, shortlist and labels.
+    alone = campaign_of(pool, tmp_path / "alone", data, "other", "useless", workers=1)
+    assert run(alone)["rounds"][0]["weak"] == weak
+    assert result_of(alone) == result_of(config)
 
 
 def test_useless_functions_change_nothing(plain: Config, pool: Path, data: Path, tmp_path: Path) -> None:
