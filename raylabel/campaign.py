@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from raylabel.check import check_audit, check_strategies
+from raylabel.check import check_audit, check_strategies, sources_of
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError
 from raylabel.profile import Profile, kept, resolve_profile
@@ -208,8 +208,8 @@ def open_campaign(config: Config) -> Campaign:
 
     Raises:
         FingerprintError: the workspace was made with other settings, code or libraries; shows each difference.
-        UnknownName: a strategy that does not exist.
-        ConfigError: a strategy that cannot stand where it does.
+        UnknownName: a strategy or labeling function that does not exist.
+        ConfigError: a strategy that cannot stand where it does, or a labeling function that cannot be imported.
     """
     check_strategies(config)
     check_audit(config)
@@ -223,6 +223,7 @@ def open_campaign(config: Config) -> Campaign:
         "config": config.model_dump(mode="json"),
         "profile": asdict(profile),
         "measured": measured,
+        **sources_of(config),
     }
     if found is not None and not begun and _differences(found, mine):
         _begin_anew(store)

@@ -1,14 +1,17 @@
 """What a config must be before anything is begun for it: names that exist, and an audit that could certify.
 
-Knows settings, strategies and the arithmetic of audits; knows nothing of workspaces.
+Knows settings, strategies, labeling functions and the arithmetic of audits; knows nothing of workspaces.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 
+from raylabel import runtime
 from raylabel.config import Config
 from raylabel.errors import ConfigError, UnknownName
+from raylabel.models.functions import digests_of
 
 
 def check_strategies(config: Config) -> None:
@@ -59,3 +62,16 @@ def least_audit(config: Config, alpha: float) -> int:
     # A certificate rests on one draw alone: the second one where there is one.
     needed = smallest_audit(config.acceptance.max_error, alpha)
     return next(total for total in count(needed) if max(config.split_audit(total)) >= needed)
+
+
+def sources_of(config: Config) -> dict[str, dict[str, str]]:
+    """What labeling functions are, for the fingerprint: "functions", by name the sha256 of the source; {} without any.
+
+    Read in a task: the machines that run them are those that must have them.
+
+    Raises:
+        UnknownName: a function that does not exist.
+        ConfigError: one that cannot be imported.
+    """
+    names = config.weak.functions
+    return {"functions": runtime.call(partial(digests_of, setting="weak.functions"), names)} if names else {}

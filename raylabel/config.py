@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -33,6 +33,8 @@ class Pool(_Section):
     """Unique ids. Parquet: without one `id` if there is such a column, else `path#row`. Lists: without one the URI."""
     label_column: str | None = None
     """The oracle labeler's column, in tars an extension, as "cls"; a folder's oracle reads the parent folder's name."""
+    metadata_columns: tuple[str, ...] = ()
+    """Columns that labeling functions are given beside `id`; of Parquet and lists, as other kinds have none."""
     max_pixels: Positive = 50_000_000
     """Images with more pixels are quarantined before they are decoded."""
     decode_timeout_s: Annotated[float, Field(gt=0)] = 60.0
@@ -101,6 +103,21 @@ class Labeling(_Section):
     """So many people answer each item, and one more where they are tied or, on the review page, none can tell."""
     consensus: Literal["majority", "dawid_skene"] = "majority"
     """Several answers of an item: the most named label, or each weighed by how often its annotator errs."""
+
+
+class Weak(_Section):
+    """Labeling functions, whose votes help the model while answers are few; they are never answers themselves."""
+
+    functions: tuple[str, ...] = ()
+    """Your own, "module:function" or "file.py:function": columns of a batch in, a class or None for each item out."""
+
+    @field_validator("functions")
+    @classmethod
+    def _check(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        short = [name.rsplit("/", 1)[-1] for name in names]
+        if twice := sorted({name for name in short if short.count(name) > 1}):
+            raise ValueError(f"weak.functions: {twice[0]!r} stands there twice; rename a function or its file")
+        return names
 
 
 class Training(_Section):
@@ -178,6 +195,7 @@ class Config(_Section):
     budget: Budget = Budget()
     sampling: Sampling = Sampling()
     labeling: Labeling = Labeling()
+    weak: Weak = Weak()
     training: Training = Training()
     acceptance: Acceptance = Acceptance()
     compute: Compute = Compute()

@@ -47,6 +47,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
         # A round that was forecast, or done, before the pool grew stays with the plan that it knew.
         began = done or campaign.records.find(f"{folder(number)}/forecast")
         known = plan.at(began.facts["plan"]) if began else plan
+        voted = training.vote(campaign, known, audit)
         pieces = inference.embed(campaign, known, ref)
         if due == "embed":
             return None
@@ -61,7 +62,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
         if number in campaign.config.training.finetune_at:
             ref = training.finetune(campaign, plan, number, ref, answered)
             pieces = inference.embed(campaign, known, ref)
-        head = training.train(campaign, number, trainer, ref=ref, pieces=pieces, answered=answered)
+        head = training.train(campaign, number, trainer, ref=ref, pieces=pieces, answered=answered, voted=voted)
         if due == "train":
             return None
         predictions = inference.predict(campaign, pieces, number, head.facts["head"])

@@ -6,6 +6,7 @@ Knows Arrow types; knows nothing of where tables lie or who fills them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -111,8 +112,17 @@ SAMPLES = pa.schema(
 )
 """The samples of one shard of a tar, in order: where in the tar their image and label lie; null where there is none."""
 
-URIS = pa.schema([("id", pa.string()), ("uri", pa.string()), ("label", pa.string()), ("label_index", pa.int64())])
-"""The rows of one shard of a list of URIs, in order; a label is a class's name or its index, or both are null."""
+URIS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("uri", pa.string()),
+        ("label", pa.string()),
+        ("label_index", pa.int64()),
+        ("metadata", pa.string()),
+    ]
+)
+"""The rows of one shard of a list of URIs, in order; a label is a class's name or its index, or both are null.
+`metadata` is a JSON object of the configured columns, null where there are none."""
 
 ANSWER_KINDS: Final = ("label", "skip", "cannot_tell", "retract")
 
@@ -121,3 +131,8 @@ def embeddings(*, dim: int, backbone: str) -> pa.Schema:
     """Columns of stored embeddings: float16 little-endian, `dim` values each, as fixed-size binary."""
     fields = [*_ROW, *_ID, ("embedding", pa.binary(2 * dim))]
     return pa.schema(fields, metadata={"dim": str(dim), "dtype": "float16", "backbone": backbone})
+
+
+def votes(functions: Sequence[str]) -> pa.Schema:
+    """Columns of labeling functions' votes: one for each function, named like it: a label index, -1 to abstain."""
+    return pa.schema([*_ROW, *_ID, *((name, pa.int16()) for name in functions)])

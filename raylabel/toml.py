@@ -107,12 +107,24 @@ def _anchored(config: Config, folder: Path, *, where: str) -> dict[str, Any]:
             relative.append(f"{'.'.join(keys)} = {path!r}")
         section = resolved if len(keys) == 1 else resolved[keys[0]]
         section[keys[-1]] = str((folder / local).resolve()) + (f":{function}" if keys == ("backbone", "name") else "")
+    resolved["weak"]["functions"] = tuple(_own(name, folder, relative) for name in config.weak.functions)
     if relative and "working_dir_files" in folder.parts:
         raise ConfigError(
             f"{where}: a submitted job runs in a throw-away copy of the folder, and these start from it: "
             f"{', '.join(relative)}; name the TOML itself by its absolute path, or give absolute paths or s3:// URIs"
         )
     return resolved
+
+
+def _own(name: str, folder: Path, relative: list[str]) -> str:
+    """A labeling function's name with its file taken from a folder; what was relative is noted."""
+    source, _, function = name.rpartition(":")
+    local = Path(source).expanduser()
+    if not source.endswith(".py"):
+        return name
+    if not local.is_absolute():
+        relative.append(f"weak.functions = [{name!r}]")
+    return f"{(folder / local).resolve()}:{function}"
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: str, *, where: str) -> None:

@@ -7,8 +7,9 @@ certificate may count it as an answer.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,15 +122,17 @@ def fit_label_model(
     """Learn how each function votes for items of each class, from how functions agree with each other.
 
     Abstaining is a vote like any other: a function that only ever says "cat" is known by where it stays silent. The
-    majority of the functions is where expectation maximization starts. Where functions err apart from each other it
-    should go on to its end, where they err alike it leads away from the truth: people's answers choose how far it goes,
-    and how sure the model may be.
+    majority of the functions is where expectation maximization starts, each weighed by the log-odds of being right that
+    people's answers give it, if that makes these clearly likelier. Where functions err apart from each other it should
+    go on to its end, where they err alike it leads away from the truth: people's answers choose how far it goes, and
+    how sure the model may be.
 
     Args:
         counts: of the pool's votes.
         num_classes: K, at least 2.
         known: (m, F) votes for items that people have labeled, and their (m,) label indices: training answers, never
-            those of the audit. Without them two steps are gone, and the functions' word is taken as it is.
+            those of the audit. Without them all functions weigh the same, two steps are gone, and the functions' word
+            is taken as it is.
 
     Returns:
         The model.
@@ -137,7 +140,7 @@ def fit_label_model(
     Raises:
         ValueError: no vote at all, a vote or a known label that is no class, or shapes that do not fit.
 
-    Cost: up to 200 steps of O(P * F * K) for P combinations of votes.
+    Cost: up to 400 steps of O(P * F * K) for P combinations of votes.
     Source: the data programming of Ratner et al. 2016, with Dawid and Skene's 1979 response matrices over functions;
         the strength is the temperature of Guo et al. 2017.
     """
@@ -148,18 +151,50 @@ def fit_label_model(
     if not (patterns != ABSTAIN).any():
         raise ValueError("counts: got no vote, every function abstains everywhere; expected one at least")
     if known is None or len(known[1]) == 0:
-        response, balance = _learned(patterns, weight, num_classes)[STEPS[1]]
+        response, balance = _learned(patterns, weight, np.ones(patterns.shape[1]), num_classes)[STEPS[1]]
         return _model(patterns, weight, response, balance, 1.0)
     _check_known(known, patterns.shape[1], num_classes)
-    tried = _learned(patterns, weight, num_classes).values()
-    judged = [(*_strength(known, response, balance), response, balance) for response, balance in tried]
-    _, strength, response, balance = min(judged, key=lambda found: found[0])
-    return _model(patterns, weight, response, balance, strength)
+    alike, weighed = (
+        _judged(_learned(patterns, weight, trust, num_classes), known)
+        for trust in (np.ones(patterns.shape[1]), _trust(known, num_classes))
+    )
+    gains = alike.losses - weighed.losses
+    clear = len(gains) > 1 and gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains))
+    best = weighed if clear else alike
+    return _model(patterns, weight, best.response, best.balance, best.strength)
 
 
-def _learned(patterns: IntArray, weight: Floats, num_classes: int) -> dict[int, tuple[Floats, Floats]]:
-    """Responses and balance after so many steps from the majority of the functions."""
-    named = np.stack([(patterns == label).sum(axis=1) for label in range(num_classes)], axis=1)
+class _Judged(NamedTuple):
+    """What people's answers say of a model: their log losses at the strength at which they are least."""
+
+    losses: Floats
+    strength: float
+    response: Floats
+    balance: Floats
+
+
+def _judged(steps: Mapping[int, tuple[Floats, Floats]], known: tuple[IntArray, IntArray]) -> _Judged:
+    """The best of some steps."""
+    tried = [_Judged(*_strength(known, *step), *step) for step in steps.values()]
+    return min(tried, key=lambda each: float(each.losses.mean()))
+
+
+def _trust(known: tuple[IntArray, IntArray], num_classes: int) -> Floats:
+    """(F,) log-odds of a function's votes being right, by people's answers, over those of a guess; at least 0.
+
+    Before any answer each is assumed to be right as often as `ASSUMED_ODDS` makes it.
+    """
+    votes, label_index = known
+    right = (votes == label_index[:, np.newaxis]).sum(axis=0)
+    assumed = ASSUMED_ODDS / (ASSUMED_ODDS + num_classes - 1)
+    share = (right + ASSUMED_VOTES * assumed) / ((votes != ABSTAIN).sum(axis=0) + ASSUMED_VOTES)
+    odds: Floats = np.maximum(np.log(share / (1 - share) * (num_classes - 1)), 0.0)
+    return odds
+
+
+def _learned(patterns: IntArray, weight: Floats, trust: Floats, num_classes: int) -> dict[int, tuple[Floats, Floats]]:
+    """Responses and balance after so many steps from the majority of the functions, each weighed by its trust."""
+    named = np.stack([(patterns == label) @ trust for label in range(num_classes)], axis=1)
     believed = (named + 1 / num_classes) / (named.sum(axis=1, keepdims=True) + 1)
     found, settled = {}, False
     for step in range(1, STEPS[-1] + 1):
@@ -174,17 +209,19 @@ def _learned(patterns: IntArray, weight: Floats, num_classes: int) -> dict[int, 
     return found
 
 
-def _strength(known: tuple[IntArray, IntArray], response: Floats, balance: Floats) -> tuple[float, float]:
-    """The log loss of people's answers, and the strength at which it is least."""
+def _strength(known: tuple[IntArray, IntArray], response: Floats, balance: Floats) -> tuple[Floats, float]:
+    """The log losses of people's answers, and the strength at which their mean is least."""
     votes, label_index = known
 
-    def loss(log_strength: float) -> float:
+    def losses(log_strength: float) -> Floats:
         said = _posterior(votes, response, balance, math.exp(log_strength))
-        return float(-np.log(np.maximum(said[np.arange(len(votes)), label_index], 1e-12)).mean())
+        found: Floats = -np.log(np.maximum(said[np.arange(len(votes)), label_index], 1e-12))
+        return found
 
     low, high = (math.log(each) for each in STRENGTHS)
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-3})
-    return float(found.fun), math.exp(found.x)
+    options = {"xatol": 1e-3}
+    found = minimize_scalar(lambda x: float(losses(x).mean()), bounds=(low, high), method="bounded", options=options)
+    return losses(found.x), math.exp(found.x)
 
 
 def _model(patterns: IntArray, weight: Floats, response: Floats, balance: Floats, strength: float) -> LabelModel:

@@ -21,7 +21,7 @@ def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJs
 
     Example: raylabel run campaign.toml --set budget.rounds=3
     """
-    from raylabel.reporting import people, report
+    from raylabel.reporting import people, report, weak
 
     settings = load(config, overrides=sets or [])
     with working():
@@ -37,6 +37,7 @@ def run(config: ConfigPath, grow: Grow = False, sets: Sets = None, as_json: AsJs
         for line in report.forecast_and_outcome(found):
             typer.echo(line)
         people.print_people(console, found["people"])
+        weak.print_weak(console, found["rounds"][-1]["weak"])
         place = found["labels"]["folder"].rsplit("/", 1)[-1]
         typer.echo(f"{report.summary(found)}\nEverything lies in {settings.workspace}, the result in {place}/.")
     _check_quarantine(settings, found["pool"])

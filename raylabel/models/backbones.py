@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +11,7 @@ from torch import nn
 
 from raylabel.config import Backbone
 from raylabel.errors import ConfigError, UnknownName
+from raylabel.models.functions import load_function
 from raylabel.models.tiny_cnn import TinyCNN
 
 Norm = tuple[float, float, float]
@@ -65,7 +62,7 @@ def build(backbone: Backbone, *, seed: int = 0) -> Encoder:
 
 def _own(backbone: Backbone) -> tuple[nn.Module, Norm, Norm]:
     """Call a user's function: it returns a module, or a module with mean, std and more behind it."""
-    function = _imported(backbone.name)
+    function = load_function(backbone.name, setting="backbone.name")
     try:
         made: Any = function(**backbone.options)
     except Exception as error:
@@ -76,25 +73,6 @@ def _own(backbone: Backbone) -> tuple[nn.Module, Norm, Norm]:
     if not isinstance(module, nn.Module):
         raise ConfigError(f"backbone.name: {backbone.name} returned {type(module).__name__}, expected a torch module")
     return module, mean, std
-
-
-def _imported(name: str) -> Callable[..., Any]:
-    source, _, function = name.partition(":")
-    try:
-        if source.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(f"raylabel_backbone_{Path(source).stem}", source)
-            assert spec is not None and spec.loader is not None, "a .py path always has a loader"
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(source)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"backbone.name: {source} cannot be imported here: {reason}") from error
-    if not hasattr(module, function):
-        raise UnknownName(f"function of {source}", function, [n for n in vars(module) if not n.startswith("_")])
-    found: Callable[..., Any] = getattr(module, function)
-    return found
 
 
 def _cut_head(module: nn.Module) -> str:

@@ -35,7 +35,7 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _Placed = Iterator[tuple[str, dict[str, Any]]]
 """Rows of a list, each with its place for messages."""
 
-_Row = tuple[str, str, str | None, int | None]
+_Row = tuple[str, str, str | None, int | None, str | None]
 """As `schema.URIS` has it."""
 
 
@@ -113,7 +113,12 @@ class CutList:
                 )
             name = uri if self.pool.id_column is None else self._text(where, place, row, self.pool.id_column)
             label = self._label(where, place, row)
-            yield (name, uri, label, None) if isinstance(label, str) else (name, uri, None, label)
+            named = (label, None) if isinstance(label, str) else (None, label)
+            yield name, uri, *named, self._metadata(row)
+
+    def _metadata(self, row: dict[str, Any]) -> str | None:
+        wanted = self.pool.metadata_columns
+        return json.dumps({name: row.get(name) for name in wanted}, default=str) if wanted else None
 
     def _label(self, where: str, place: str, row: dict[str, Any]) -> str | int | None:
         label = None if self.pool.label_column is None else row.get(self.pool.label_column)
@@ -141,7 +146,8 @@ class CutList:
             yield from rows
 
     def _columns(self) -> list[str]:
-        names = (self.pool.uri_column, self.pool.id_column, self.pool.label_column)
+        pool = self.pool
+        names = (pool.uri_column, pool.id_column, pool.label_column, *pool.metadata_columns)
         return list(dict.fromkeys(name for name in names if name is not None))
 
     def _check_columns(self, where: str, names: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -123,6 +123,36 @@ def read_column(plan: Plan, shard: Shard, column: str) -> list[Any]:
         return values
 
 
+def stream_columns(
+    plan: Plan, shard: Shard, names: Sequence[str], *, batch_rows: int
+) -> Iterator[dict[str, list[Any]]]:
+    """Stream a shard's ids, as "id", and other columns by name, in row order; no image is read.
+
+    Raises:
+        ShardUnreadable: as `open_parquet`, or the file lacks a column.
+    """
+    with open_parquet(f"{plan.root}/{shard.path}", etag=shard.etag) as file, parquet_failures(shard.path):
+        columns = list(dict.fromkeys(name for name in (plan.id_column, *names) if name is not None))
+        if lacking := [name for name in columns if name not in file.schema_arrow.names]:
+            raise ShardUnreadable("bad_column", f"has no column {lacking[0]!r}")
+        for start in range(0, shard.rows, batch_rows) if not columns else ():
+            yield {"id": _row_ids(shard, range(start, min(start + batch_rows, shard.rows)))}
+        at = 0
+        batches = file.iter_batches(batch_size=batch_rows, row_groups=list(range(*_groups(shard))), columns=columns)
+        for batch in batches if columns else ():
+            table = batch.to_pydict()
+            ids = _row_ids(shard, range(at, at + batch.num_rows))
+            yield {name: table[name] for name in names} | {
+                "id": ids if plan.id_column is None else [str(value) for value in table[plan.id_column]]
+            }
+            at += batch.num_rows
+
+
+def _row_ids(shard: Shard, offsets: Iterable[int]) -> list[str]:
+    """The ids of items without an id column, by their place in the shard."""
+    return [f"{shard.path}#{shard.first_file_row + int(offset)}" for offset in offsets]
+
+
 @contextmanager
 def open_parquet(uri: str, *, etag: str) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file that must still be the one that was planned.
@@ -182,7 +212,7 @@ def _items(
 ) -> tuple[Item, ...]:
     count = len(offsets)
     if plan.id_column is None:
-        ids = [f"{shard.path}#{shard.first_file_row + int(offset)}" for offset in offsets]
+        ids = _row_ids(shard, offsets)
     else:
         ids = [str(value) for value in table.column(plan.id_column).to_pylist()]
     images = _images(table.column(pool.image_column)) if want.image else [None] * count

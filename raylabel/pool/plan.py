@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from raylabel import runtime, schema
 from raylabel.config import Pool
-from raylabel.errors import PoolError
+from raylabel.errors import ConfigError, PoolError
 from raylabel.pool.duplicates import find_duplicates
 from raylabel.pool.listing import Found, list_pool, root_of
 from raylabel.pool.lists import CutList
@@ -42,11 +42,17 @@ def plan_pool(pool: Pool, store: Store, *, labels_needed: bool) -> Plan:
 
     Raises:
         PoolError: the pool is missing, holds nothing readable, lacks a configured column, or holds an id twice.
+        ConfigError: metadata columns of a pool that has no columns.
 
     Cost: one footer per Parquet file, one header per member of a tar, one pass over a list; and one over the ids,
     where they are not paths of files.
     """
     kind, files = list_pool(pool)
+    if pool.metadata_columns and kind in ("folder", "webdataset"):
+        raise ConfigError(
+            f"pool.metadata_columns: {pool.path} is a {kind} pool, which has no columns; leave them out (labeling "
+            "functions are given `id`, the path), or give a list of the files with these columns"
+        )
     nothing = Plan(root_of(pool), kind, pool.id_column if kind == "parquet" else None, ())
     return append_files(nothing, ((found, ()) for found in files), pool, store, labels_needed=labels_needed)
 
@@ -173,7 +179,7 @@ def _nothing_usable(pool: Pool, unreadable: list[tuple[str, str, str]], files: s
 
 
 def _missing_column(pool: Pool, file: Footer, id_column: str | None, *, labels_needed: bool) -> tuple[str, str] | None:
-    wanted = [pool.image_column, id_column, pool.label_column if labels_needed else None]
+    wanted = [pool.image_column, id_column, pool.label_column if labels_needed else None, *pool.metadata_columns]
     for name in wanted:
         if name is not None and name not in file.columns:
             is_list = name == pool.image_column and pool.uri_column in file.columns

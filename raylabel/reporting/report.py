@@ -20,7 +20,7 @@ def round_facts(number: int, model: Record, verdict: Record, *, num_answers: int
     """One round as the report tells it; audit figures carry their intervals and name their sample.
 
     `plan` is the version of the plan that the round was done with, `strata` what its verdict says of each version's
-    rows, `audit_sample` what the sample of the first one estimates.
+    rows, `audit_sample` what the sample of the first one estimates, `weak` what its model says of labeling functions.
     """
     return {
         "round": number,
@@ -30,6 +30,7 @@ def round_facts(number: int, model: Record, verdict: Record, *, num_answers: int
         "cross_fitted_accuracy": model.facts["accuracy"],
         "classes_without_answers": model.facts["unseen"],
         "backbone": model.facts["backbone"],
+        "weak": model.facts["weak"],
         "verdict": verdict.facts["verdict"],
         "num_auto": verdict.facts["num_auto"],
         "strata": verdict.facts["strata"],

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 
@@ -142,6 +143,27 @@ def test_another_version_is_refused(ray_session, tmp_path, monkeypatch, package,
         open_campaign(settings(tmp_path))
     assert len(str(caught.value).splitlines()) == 3
     assert find_campaign(settings(tmp_path)).profile.versions["numpy"] != "99"  # looking needs no engine
+
+
+def test_the_source_of_labeling_functions_is_bound(ray_session, tmp_path):
+    """Looking at what is there asks for no source; going on with another one is refused."""
+    file = tmp_path / "lf.py"
+    file.write_text("def one(columns): ...\ndef two(columns): ...\n")
+    names = {"weak": {"functions": [f"{file}:one", f"{file}:two"]}}
+    first = begun(settings(tmp_path / "a", **names))
+    tree = json.loads(first.store.read("campaign.json"))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert tree["functions"] == {"lf.py:one": digest, "lf.py:two": digest}
+    assert open_campaign(settings(tmp_path / "a", **names)).fingerprint == first.fingerprint
+    file.write_text(file.read_text() + "# changed\n")
+    with pytest.raises(FingerprintError) as caught:
+        open_campaign(settings(tmp_path / "a", **names))
+    other = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert f"  functions.lf.py:one: there '{digest}', now '{other}'" in str(caught.value)
+    file.unlink()
+    assert find_campaign(settings(tmp_path / "a", **names)) == first
+    with pytest.raises(ConfigError, match=r"weak\.functions: .*lf\.py cannot be imported here: FileNotFoundError"):
+        open_campaign(settings(tmp_path / "b", **names))
 
 
 def test_records_carry_the_fingerprint(ray_session, tmp_path):

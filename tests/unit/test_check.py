@@ -1,9 +1,13 @@
+import hashlib
+import textwrap
+from pathlib import Path
+
 import pytest
 from campaigns import bare_settings as settings
 
 from raylabel.acceptance import smallest_audit
 from raylabel.campaign import open_campaign
-from raylabel.check import check_audit, check_strategies, strategy_of
+from raylabel.check import check_audit, check_strategies, sources_of, strategy_of
 from raylabel.errors import ConfigError, UnknownName
 from raylabel.sampling import STRATEGIES
 
@@ -58,3 +62,12 @@ def test_rare_class_is_named(tmp_path):
     assert strategy_of(settings(tmp_path, sampling={"strategy": "rare"})) == "rare"
     with pytest.raises(UnknownName, match=f"unknown class '{first}x': did you mean {first}"):
         strategy_of(settings(tmp_path, sampling={"strategy": f"rare:{first}x"}))
+
+
+def test_sources_of_labeling_functions(ray_session, tmp_path):
+    """Without any there are none, so that the fingerprint says nothing of them."""
+    assert sources_of(settings(tmp_path)) == {}
+    found = sources_of(settings(tmp_path, weak={"functions": ["textwrap:dedent"]}))
+    assert found == {"functions": {"textwrap:dedent": hashlib.sha256(Path(textwrap.__file__).read_bytes()).hexdigest()}}
+    with pytest.raises(UnknownName, match="unknown function of textwrap 'dedend': did you mean dedent"):
+        sources_of(settings(tmp_path, weak={"functions": ["textwrap:dedend"]}))

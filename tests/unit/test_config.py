@@ -53,3 +53,10 @@ def test_rounds_ask_for_no_more_than_there_are_candidates():
     assert Config.model_validate({**tree, "sampling": {"max_candidates": 50}}).round_sizes() == [50, 50]
     with pytest.raises(ValueError, match="max_candidates: 49 are fewer than the 50 answers of a round; raise it"):
         Config.model_validate({**tree, "sampling": {"max_candidates": 49}})
+
+
+def test_functions_of_one_name_are_told_apart_by_nobody():
+    weak = Config.model_validate({**TREE, "weak": {"functions": ["a/lf.py:one", "a/lf.py:two"]}}).weak
+    assert weak.functions == ("a/lf.py:one", "a/lf.py:two")
+    with pytest.raises(ValueError, match=r"weak\.functions: 'lf\.py:one' stands there twice; rename a function or its"):
+        Config.model_validate({**TREE, "weak": {"functions": ["a/lf.py:one", "b/lf.py:one"]}})

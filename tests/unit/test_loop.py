@@ -85,7 +85,7 @@ def test_target(campaign, verdict, num_auto, num_answers, target, reason):
 
 
 def test_round_is_committed_once(tiny):
-    model = Record(facts={"num_answers": 6, "accuracy": 0.5, "unseen": [], "backbone": "tiny"})
+    model = Record(facts={"num_answers": 6, "accuracy": 0.5, "unseen": [], "weak": None, "backbone": "tiny"})
     said = {"verdict": "withheld", "num_auto": 0, "sentence": "No.", "audit": {"num_audited": 0}, "strata": []}
     verdict = Record(facts=said)
     facts = round_facts(0, model, verdict, num_answers=26, plan=2)

@@ -122,3 +122,19 @@ def test_no_table_needs_more_than_plain_arrow_types():
     for table in [*tables, schema.embeddings(dim=2, backbone="b")]:
         for field in table:
             assert not isinstance(field.type, pa.BaseExtensionType)
+
+
+def test_uris():
+    assert columns(schema.URIS) == [
+        ("id", "string"),
+        ("uri", "string"),
+        ("label", "string"),
+        ("label_index", "int64"),
+        ("metadata", "string"),
+    ]
+
+
+def test_votes_have_a_column_for_each_function():
+    found = schema.votes(["lf.py:sky", "lf.py:sea"])
+    expected = [("row", "int64"), ("id", "string"), ("lf.py:sky", "int16"), ("lf.py:sea", "int16")]
+    assert columns(found) == expected

@@ -27,7 +27,7 @@ def facts_of_a_round(tiny):
             "audit": {"num_audited": 0},
         }
     )
-    model = Record(facts={"num_answers": 6, "accuracy": 0.5, "unseen": [], "backbone": "tiny"})
+    model = Record(facts={"num_answers": 6, "accuracy": 0.5, "unseen": [], "weak": None, "backbone": "tiny"})
     return round_facts(0, model, verdict, num_answers=26, plan=0)
 
 

@@ -269,3 +269,20 @@ def test_a_config_cannot_be_changed_and_parse_names_its_source(tmp_path):
     with pytest.raises(ConfigError, match=r"^here: unknown key 'seeed': did you mean 'seed'\?$"):
         parse({**tree, "seeed": 3}, where="here", folder=tmp_path)
     assert tree == {"workspace": "w", "classes": ["a", "b"], "pool": {"path": "p"}}, "the tree is left as it was"
+
+
+def test_labeling_functions_start_from_the_folder_of_the_toml(tmp_path):
+    text = """
+workspace = "/runs"
+classes = ["ant", "bee"]
+pool = { path = "s3://bucket/pool" }
+weak = { functions = ["lf.py:one", "/home/lf.py:two", "package.module:three"] }
+"""
+    path = tmp_path / "campaign.toml"
+    path.write_text(text)
+    assert load(path).weak.functions == (f"{tmp_path}/lf.py:one", "/home/lf.py:two", "package.module:three")
+    job = tmp_path / "working_dir_files" / "_ray_pkg_0" / "campaign.toml"
+    job.parent.mkdir(parents=True)
+    job.write_text(text)
+    with pytest.raises(ConfigError, match=r"these start from it: weak\.functions = \['lf\.py:one'\]; name the TOML"):
+        load(job)

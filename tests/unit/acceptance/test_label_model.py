@@ -99,6 +99,17 @@ def test_functions_that_err_alike_are_held_back(rng):
     assert loss[1] < np.log(2)
 
 
+def test_one_good_function_beside_a_die(rng):
+    """Two functions that hardly ever agree: only people's answers can tell which of them knows something."""
+    good, truth = pool(rng, [0.7], [0.8], items=3_000, balance=[0.25] * 4)
+    votes = np.concatenate([good, rng.integers(0, 4, (3_000, 1))], axis=1)
+    model = fit_label_model(VoteCounts.of(votes), num_classes=4, known=(votes[:60], truth[:60]))
+    assert model.accuracy[0] > 0.55  # of 0.7: nothing confirms it
+    assert model.accuracy[1] == pytest.approx(0.25, abs=0.05)
+    spoken = good[:, 0] != ABSTAIN
+    assert (model.probabilities(votes).argmax(axis=1) == good[:, 0])[spoken].mean() > 0.95
+
+
 def test_functions_that_name_one_class_each(rng):
     """What they say when they speak is always the same: only their silence tells how right they are."""
     votes, truth = detectors(rng, 3, items=5_000)

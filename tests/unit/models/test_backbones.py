@@ -187,7 +187,7 @@ def test_missing_function(tmp_path):
         ("def build(:\n", "cannot be imported here: SyntaxError"),
         ("raise ValueError('no GPU')\n", "cannot be imported here: ValueError: no GPU"),
         ("import no_such_package\n", "cannot be imported here: ModuleNotFoundError: No module named 'no_such_package'"),
-        ("build = 5\n", "failed: TypeError: 'int' object is not callable"),
+        ("build = 5\n", "is int, expected a function"),
         ("def build():\n    return 5\n", "returned int, expected a torch module"),
         ("def build():\n    return (torch.nn.Flatten(),)\n", "returned a tuple of 1"),
         ("def build():\n    return torch.nn.Identity()\n", r"gives shape \(1, 3, 8, 8\), expected \(N, dim\)"),

@@ -5,7 +5,9 @@ from sklearn.model_selection import KFold
 
 from raylabel.acceptance import fit_temperature, softmax
 from raylabel.models import heads
-from raylabel.models.heads import UNSEEN, Head, fit_head, fit_members
+from raylabel.models.heads import Head, fit_head, fit_members
+from raylabel.models.prior import WEIGHTS, fit_prior
+from raylabel.models.regression import UNSEEN, fit_logistic
 
 
 def blobs(counts, *, dim=8, seed=0, spread=1.0):
@@ -256,3 +258,64 @@ def test_members_are_heads_of_answers_weighted_anew():
         assert np.abs(found[:, :3] - expected / expected.sum(axis=1, keepdims=True)).max() < 1e-3
         assert (found[:, 3] == 0).all()  # no answer names it
     assert np.abs(members[0].weight - members[1].weight).max() > 0
+
+
+# --- beside weak labels ----------------------------------------------------------------------------------------------
+
+
+def weakly(rng, *, num, right):
+    """Items of three classes in eight dimensions, some answered, and the prior of weak labels so often right."""
+    truth = rng.integers(0, 3, 600)
+    embeddings = (np.eye(8)[truth] * 1.5 + rng.normal(size=(600, 8))).astype(np.float16)
+    said = np.where(rng.random(600) < right, truth, rng.integers(0, 3, 600))
+    prior = fit_prior(embeddings[num:], np.eye(3)[said[num:]])
+    return embeddings, truth.astype(np.int32), prior
+
+
+def test_weak_labels_that_help_are_weighed_in():
+    embeddings, truth, prior = weakly(np.random.default_rng(0), num=20, right=0.8)
+    given = {"num_classes": 3, "seed": 0}
+    plain, before = fit_head(embeddings[:20], truth[:20], **given)
+    head, cross = fit_head(embeddings[:20], truth[:20], **given, prior=prior)
+    assert cross.weak.weight in WEIGHTS
+    assert cross.weak.gain > 2 * cross.weak.standard_error > 0
+    right = [(each.logits(embeddings[20:]).argmax(axis=1) == truth[20:]).mean() for each in (plain, head)]
+    assert right[1] > right[0] + 0.03
+    # The head is what answers add to the weak labels' logits; held-out logits hold them as well.
+    values = embeddings[:20].astype(float)
+    centred = values - values.mean(axis=0)
+    scale = np.sqrt((centred**2).sum(axis=1).mean())
+    said = cross.weak.weight * prior.logits(embeddings[:20])
+    weight, bias = fit_logistic(centred / scale, truth[:20], 3, cross.penalty, offset=said)
+    assert np.allclose(head.logits(embeddings[:20]), centred / scale @ weight.T + bias + said)
+    inside, outside = cross.folds[0]
+    weight, bias = fit_logistic(centred[inside] / scale, truth[inside], 3, cross.penalty, offset=said[inside])
+    assert np.allclose(cross.logits[outside], centred[outside] / scale @ weight.T + bias + said[outside])
+    losses = [-np.log(softmax(each.logits, fitted.temperature)[np.arange(20), truth[:20]]).mean()
+              for each, fitted in ((before, plain), (cross, head))]  # fmt: skip
+    assert cross.weak.log_loss == pytest.approx(losses[0])
+    assert cross.weak.gain == pytest.approx(losses[0] - losses[1])
+
+
+def test_weak_labels_that_do_not_help_change_nothing():
+    embeddings, truth, prior = weakly(np.random.default_rng(0), num=60, right=0.0)
+    plain, before = fit_head(embeddings[:60], truth[:60], num_classes=3, seed=0)
+    head, cross = fit_head(embeddings[:60], truth[:60], num_classes=3, seed=0, prior=prior)
+    assert (cross.weak.weight, before.weak) == (0, None)
+    assert head.to_bytes() == plain.to_bytes()
+    assert np.array_equal(cross.logits, before.logits)
+
+
+def test_weak_labels_are_not_weighed_by_answers_of_one_class():
+    embeddings, _, prior = weakly(np.random.default_rng(0), num=10, right=0.8)
+    head, cross = fit_head(embeddings[:10], np.zeros(10, np.int32), num_classes=3, seed=0, prior=prior)
+    assert cross.weak is None
+    assert head.probabilities(embeddings[:2]).tolist() == [[1, 0, 0]] * 2
+
+
+def test_weak_labels_name_no_class_that_nobody_answered():
+    embeddings, truth, prior = weakly(np.random.default_rng(0), num=30, right=0.9)
+    known = np.flatnonzero(truth[:30] != 2)
+    head, cross = fit_head(embeddings[known], truth[known], num_classes=3, seed=0, prior=prior)
+    assert head.probabilities(embeddings)[:, 2].max() == 0
+    assert cross.logits[:, 2].max() < -1_000

@@ -35,7 +35,14 @@ def audit():
 
 def model(accuracy=0.75, answers=50, unseen=()):
     return Record(
-        facts={"num_answers": answers, "accuracy": accuracy, "unseen": list(unseen), "backbone": "b", "model": "b/h"}
+        facts={
+            "num_answers": answers,
+            "accuracy": accuracy,
+            "unseen": list(unseen),
+            "backbone": "b",
+            "model": "b/h",
+            "weak": None,
+        }
     )
 
 
@@ -68,6 +75,7 @@ def test_round_facts():
         "cross_fitted_accuracy": 0.75,
         "classes_without_answers": ["wasp"],
         "backbone": "b",
+        "weak": None,
         "verdict": "certificate",
         "num_auto": 700,
         "strata": [{"plan": 0, "audit": audit(), "num_audited": 4}],

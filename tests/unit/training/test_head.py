@@ -11,6 +11,8 @@ from raylabel.errors import RaylabelError, StorageError
 from raylabel.models.confidence import Learned, Softmax, fit_confidence, load
 from raylabel.models.heads import Head, fit_head
 from raylabel.training.head import HeadActor, HeadTrainer, train
+from raylabel.training.votes import vote
+from raylabel.training.weak import fit_weak, sample
 from raylabel.workspace import read_parts
 
 ROWS = np.array([51, 3, 22, 8, 17, 40, 1, 30, 12, 9, 44, 2, 27, 35, 58, 20])  # 17 cannot be read
@@ -56,6 +58,7 @@ def test_head_and_its_facts(tiny):
         "temperature": head.temperature,
         "confidence": {"asked": "learned", "used": "temperature", "reason": FEW.format(*counted(cross, tiny, ROWS))},
         "agreement": agreed,
+        "weak": None,
         "num_answers": 15,
         "num_judged": 15,
         "answers_by_class": counts.tolist(),
@@ -250,3 +253,43 @@ def test_what_a_backbone_was_tuned_on_or_one_class_is_not_held_out(tiny):
     assert held.num_rows == record.facts["num_judged"]
     rows = tiny.rows[tiny.truth[tiny.rows] == 3]
     assert HeadActor(tiny.campaign).fit(2, tiny.ref, tiny.pieces, tiny.answered(rows)).parts["held_out"] == []
+
+
+def test_weak_labels_reach_the_head(trainer, begin, tmp_path, capsys):
+    """A function that knows the answers: what held-out answers say of it is the head's own cross-fit."""
+    (tmp_path / "mine.py").write_text("def f(columns):\n    return columns['label']\n")
+    tiny = begin(weak={"functions": [f"{tmp_path / 'mine.py'}:f"]}, pool={"metadata_columns": ["label"]})
+    audit, rows = np.arange(40, 60), np.setdiff1d(np.arange(20), [tiny.broken])
+    voted = vote(tiny.campaign, tiny.plan, audit)
+    answered = tiny.answered(rows)
+    given = {"ref": tiny.ref, "pieces": tiny.pieces, "answered": answered}
+    record = train(tiny.campaign, 0, trainer, **given, voted=voted)
+    weak = tiny.campaign.records.find("rounds/0000/model").facts["weak"]  # as it was written
+    assert (weak["num_items"], weak["num_covered"]) == (20, 60)
+    assert weak["functions"]["mine.py:f"]["num_right"] == 19
+    work = sample(tiny.campaign, voted, rows)
+    embeddings = {row: tiny.embeddings[row] for row in tiny.rows.tolist()}
+    prior = fit_weak(tiny.campaign.store, work, embeddings, known=answered, num_classes=10).prior
+    order = sorted(rows, key=lambda row: tiny.ids[row])
+    seed = tiny.campaign.seed("folds", 0)
+    head, cross = fit_head(tiny.embeddings[order], tiny.truth[order], num_classes=10, seed=seed, prior=prior)
+    assert weak["weight"] == cross.weak.weight > 0
+    assert (weak["log_loss"], weak["gain"]) == (pytest.approx(cross.weak.log_loss), pytest.approx(cross.weak.gain))
+    kept = Head.from_bytes(tiny.campaign.store.read(record.facts["head"]))
+    assert np.allclose(kept.weight, head.weight)
+    said = f"round 0 · train: weak labels of {weak['num_items']} items are taken with the weight {weak['weight']:g}"
+    assert said in capsys.readouterr().err
+
+
+def test_weak_labels_are_left_out_where_they_do_not_help(trainer, begin, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("def f(columns):\n    return ['two'] * len(columns['id'])\n")
+    tiny = begin(weak={"functions": [f"{tmp_path / 'mine.py'}:f"]})
+    voted = vote(tiny.campaign, tiny.plan, np.arange(40, 60))
+    given = {"ref": tiny.ref, "pieces": tiny.pieces, "answered": tiny.answered(ROWS)}
+    record = train(tiny.campaign, 0, trainer, **given, voted=voted)
+    plain = HeadActor(tiny.campaign).fit(0, tiny.ref, tiny.pieces, tiny.answered(ROWS))
+    assert plain.facts["weak"] is None
+    assert record.facts["weak"]["weight"] == 0
+    assert record.facts["model"] == plain.facts["model"]
+    assert "train: weak labels of" in (said := capsys.readouterr().err)
+    assert "are left out" in said
