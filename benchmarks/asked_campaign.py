@@ -20,10 +20,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from raylabel import __version__, schema
-from raylabel.campaign import Campaign, find_campaign
+from raylabel.campaign import Campaign
 from raylabel.config import Config
 from raylabel.demo import DIGITS
 from raylabel.models.arithmetic import Arithmetic
+from raylabel.opening import find_campaign
 from raylabel.pool import Plan, Shard
 from raylabel.pool.listing import etag_of
 from raylabel.pool.shards import ROWS

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from record import Outcome, arguments, finish, real_data
 
 from raylabel import loop, runtime
-from raylabel.campaign import find_campaign, open_campaign
 from raylabel.config import Config
+from raylabel.opening import find_campaign, open_campaign
 from raylabel.workspace import Store, hold, read_part
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

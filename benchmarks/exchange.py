@@ -23,9 +23,10 @@ import pyarrow as pa
 from record import Outcome, arguments, finish
 
 from raylabel import __version__, schema
-from raylabel.campaign import Campaign, find_campaign
+from raylabel.campaign import Campaign
 from raylabel.config import Config
 from raylabel.models.arithmetic import Arithmetic
+from raylabel.opening import find_campaign
 from raylabel.pool import Plan
 from raylabel.profile import Profile
 from raylabel.workspace import Record, Store, write_part

@@ -30,7 +30,7 @@ def run(config: Config | str | Path, *, until: str = "", grow: bool = False) -> 
     """
     # The engines are imported when they are needed: `raylabel --help` should not wait for them.
     from raylabel import loop, runtime
-    from raylabel.campaign import open_campaign
+    from raylabel.opening import open_campaign
     from raylabel.workspace import Store, hold
 
     settings = config if isinstance(config, Config) else load(config)

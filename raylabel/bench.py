@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raylabel import inference, runtime
-from raylabel.campaign import open_campaign
 from raylabel.config import Backbone, Config
 from raylabel.errors import PoolError
 from raylabel.models.arithmetic import Arithmetic
+from raylabel.opening import open_campaign
 from raylabel.planned import plan_once
 from raylabel.pool import Item, Plan, ShardUnreadable, plan_pool, read_shard
 from raylabel.workspace import Store

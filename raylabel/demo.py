@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from raylabel import loop, runtime
-from raylabel.campaign import open_campaign
 from raylabel.config import Config
+from raylabel.opening import open_campaign
 from raylabel.progress import say
 from raylabel.workspace import Store, hold, read_part
 
@@ -123,7 +123,8 @@ def train_backbone(folder: Path, config: Config) -> float:
 
 def _compare(config: Config, report: dict[str, Any], truth: dict[str, str]) -> dict[str, Any]:
     """The outcome in one sentence, with the error that only the demo can know."""
-    from raylabel.campaign import find_campaign, find_labels
+    from raylabel.campaign import find_labels
+    from raylabel.opening import find_campaign
 
     campaign = find_campaign(config)
     record = find_labels(campaign)

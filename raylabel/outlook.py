@@ -10,11 +10,12 @@ from typing import Any
 
 from raylabel import runtime
 from raylabel.acceptance import Expected, assumed
-from raylabel.campaign import BEGUN, Campaign, find_campaign
+from raylabel.campaign import BEGUN, Campaign
 from raylabel.check import check_audit, check_strategies
 from raylabel.config import Config
 from raylabel.labeling.auditing import check_budget
 from raylabel.labeling.drawn import answers_of
+from raylabel.opening import find_campaign
 from raylabel.planned import find_plan
 from raylabel.pool import plan_pool
 from raylabel.reporting.committed import newest_round

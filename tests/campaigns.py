@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from raylabel import run as drive
 from raylabel import schema
-from raylabel.campaign import find_campaign
 from raylabel.cli import main
 from raylabel.config import Config
 from raylabel.demo import DIGITS
+from raylabel.opening import find_campaign
 from raylabel.workspace import read_part, read_parts
 
 UNTRACEABLE = """

@@ -13,8 +13,9 @@ from ray_script import object_store
 from task import Task, Watch, arguments
 
 from raylabel import inference, runtime
-from raylabel.campaign import Campaign, open_campaign
+from raylabel.campaign import Campaign
 from raylabel.config import Config
+from raylabel.opening import open_campaign
 from raylabel.planned import plan_once
 from raylabel.workspace import Part, read_part
 

@@ -67,7 +67,7 @@ def status(config: ConfigPath, sets: Sets = None, as_json: AsJson = False) -> No
 
     Example: raylabel status campaign.toml
     """
-    from raylabel.campaign import find_campaign
+    from raylabel.opening import find_campaign
     from raylabel.reporting import report
     from raylabel.status import look
 

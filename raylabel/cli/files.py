@@ -43,8 +43,8 @@ def export(
 
     Example: raylabel export campaign.toml questions.csv
     """
-    from raylabel.campaign import find_campaign
     from raylabel.labeling.files import export_shortlist
+    from raylabel.opening import find_campaign
     from raylabel.planned import find_plan
     from raylabel.reporting.export import export_labels
 
@@ -139,9 +139,9 @@ def import_(
 
     Example: raylabel import campaign.toml questions.csv
     """
-    from raylabel.campaign import find_campaign
     from raylabel.labeling.drawn import asked_for_audit
     from raylabel.labeling.intake import check_open, import_answers
+    from raylabel.opening import find_campaign
 
     campaign = find_campaign(load(config, overrides=sets or []))
     with tempfile.TemporaryDirectory() as place:

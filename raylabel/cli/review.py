@@ -25,8 +25,8 @@ def review(
 
     Example: raylabel review campaign.toml
     """
-    from raylabel.campaign import find_campaign
     from raylabel.labeling.review import serve
+    from raylabel.opening import find_campaign
     from raylabel.planned import find_plan
 
     campaign = find_campaign(load(config, overrides=sets or []))

@@ -37,7 +37,7 @@ def search(
     if bool(queries) == duplicates:
         raise typer.BadParameter("give queries, or --duplicates", param_hint="QUERY...")
     from raylabel import runtime
-    from raylabel.campaign import find_campaign
+    from raylabel.opening import find_campaign
     from raylabel.search import find_duplicates, look_up
 
     settings = load(config, overrides=sets or [])

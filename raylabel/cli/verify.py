@@ -23,7 +23,7 @@ def verify(
 
     Example: raylabel verify campaign.toml
     """
-    from raylabel.campaign import find_campaign
+    from raylabel.opening import find_campaign
     from raylabel.verify import open_workspace
     from raylabel.verify import verify as work_out
 

@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from raylabel.acceptance.differences import differences
-from raylabel.campaign import Campaign, find_campaign, find_labels
+from raylabel.campaign import Campaign, find_labels
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FileChanged, RaylabelError, StorageError
+from raylabel.opening import find_campaign
 from raylabel.planned import find_plan
 from raylabel.pool import Plan
 from raylabel.reporting.committed import Committed, find_round

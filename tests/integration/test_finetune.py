@@ -44,7 +44,7 @@ def tuned(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 def facts_of(config: Config, name: str) -> Any:
-    from raylabel.campaign import find_campaign
+    from raylabel.opening import find_campaign
 
     record = find_campaign(config).records.find(name)
     assert record is not None

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from campaigns import digits_settings, result_of, run
 
-from raylabel.campaign import open_campaign
 from raylabel.demo import write_pool
+from raylabel.opening import open_campaign
 from raylabel.planned import plan_once
 
 

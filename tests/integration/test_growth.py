@@ -11,9 +11,10 @@ from campaigns import digits_settings, invoke, run, write_toml
 
 from raylabel import run as drive
 from raylabel import schema
-from raylabel.campaign import find_labels, open_campaign
+from raylabel.campaign import find_labels
 from raylabel.config import Config
 from raylabel.demo import write_pool
+from raylabel.opening import open_campaign
 from raylabel.planned import find_plan, grow_once
 from raylabel.verify import verify
 from raylabel.workspace import Record, read_parts

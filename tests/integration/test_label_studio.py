@@ -15,9 +15,9 @@ import httpx
 import pytest
 from campaigns import digits_settings, free_port, invoke, write_toml
 
-from raylabel.campaign import find_campaign
 from raylabel.demo import write_pool
 from raylabel.labeling.answers import collect
+from raylabel.opening import find_campaign
 from raylabel.toml import load
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,9 @@ import pytest
 from campaigns import digits_settings, invoke, run, write_toml
 from PIL import Image, ImageEnhance
 
-from raylabel.campaign import find_campaign
 from raylabel.config import Config
 from raylabel.demo import write_pool
+from raylabel.opening import find_campaign
 from raylabel.pool.decode import decode
 from raylabel.reporting.sheet import SIDE, place
 from raylabel.sampling.duplicates import first_of_each, near_duplicates

@@ -10,8 +10,8 @@ import pytest
 from campaigns import invoke, result_of, run, settings, truth_of, write_toml
 
 from raylabel import schema
-from raylabel.campaign import find_campaign
 from raylabel.config import Config
+from raylabel.opening import find_campaign
 from raylabel.verify import verify
 from raylabel.workspace import read_parts
 

@@ -6,9 +6,9 @@ import pytest
 from campaigns import bare_settings as settings
 
 from raylabel.acceptance import smallest_audit
-from raylabel.campaign import open_campaign
 from raylabel.check import check_audit, check_strategies, sources_of, strategy_of
 from raylabel.errors import ConfigError, UnknownName
+from raylabel.opening import open_campaign
 from raylabel.sampling import STRATEGIES
 
 

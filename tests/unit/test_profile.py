@@ -5,8 +5,9 @@ import pytest
 from campaigns import bare_settings as settings
 
 from raylabel import runtime
-from raylabel.campaign import BEGUN, find_campaign, open_campaign
+from raylabel.campaign import BEGUN
 from raylabel.errors import ConfigError, FingerprintError
+from raylabel.opening import find_campaign, open_campaign
 from raylabel.profile import resolve_profile
 from raylabel.workspace import Record
 

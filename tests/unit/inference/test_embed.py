@@ -9,13 +9,13 @@ from campaigns import bare_settings, digits_settings
 from PIL import Image
 
 from raylabel import inference
-from raylabel.campaign import open_campaign
 from raylabel.demo import write_pool
 from raylabel.errors import PoolError
 from raylabel.inference.embed import Team, team
 from raylabel.models.backbones import build
 from raylabel.models.encode import BatchEncoder
 from raylabel.models.weights import fit, read
+from raylabel.opening import open_campaign
 from raylabel.planned import plan_once
 from raylabel.pool.decode import decode
 from raylabel.workspace import read_part
