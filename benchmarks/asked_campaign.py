@@ -1,4 +1,4 @@
-"""A campaign that asks people, written straight into a workspace: real digits, a plan, an audit, a shortlist with hints.
+"""A campaign that asks people, written straight into a workspace: digits, a plan, an audit, a shortlist with hints.
 
 For the review page's benchmark and tests: what the page reads is what a run would have left there, without Ray and
 without waiting for a model. Guesses are the truth, but for every tenth.

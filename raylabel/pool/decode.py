@@ -88,7 +88,7 @@ def decode(data: bytes | None, backbone: Backbone, *, max_pixels: int) -> NDArra
     return _other(data, backbone, max_pixels)
 
 
-def picture(data: bytes | None, *, max_pixels: int, least: int | None = None) -> Image.Image:
+def decode_whole(data: bytes | None, *, max_pixels: int, least: int | None = None) -> Image.Image:
     """Decode one image whole, as a person sees it.
 
     Args:

@@ -125,10 +125,10 @@ class Pictures:
 
 def render(data: bytes | None, side: int, *, max_pixels: int) -> Picture:
     """Encode an image anew, no side longer than `side`; a smaller one keeps its size."""
-    from raylabel.pool.decode import Undecodable, picture  # torch takes seconds to import
+    from raylabel.pool.decode import Undecodable, decode_whole  # torch takes seconds to import
 
     try:
-        image = picture(data, max_pixels=max_pixels, least=side)
+        image = decode_whole(data, max_pixels=max_pixels, least=side)
     except Undecodable as error:
         return Picture(NOTHING, (error.code, error.message))
     image.thumbnail((side, side))

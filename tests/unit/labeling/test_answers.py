@@ -226,7 +226,8 @@ def test_a_ledger_reads_each_record_once(tiny, monkeypatch):
 def test_a_ledger_appends_what_is_new_and_lasts(tiny):
     ledger = Ledger(tiny.campaign, 0)
     first = answer("x", "ant", answer_id="mine")
-    assert [each["answer_id"] for each in ledger.append([first, answer("x", "bee", "bob")])][0] == "mine"
+    found = ledger.append([first, answer("x", "bee", "bob")])
+    assert (found[0]["answer_id"], len(found)) == ("mine", 2)
     assert ledger.knows("mine") and not ledger.knows("yours")
     assert ledger.append([first]) == []
     assert ledger.append([]) == []

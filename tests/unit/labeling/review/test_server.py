@@ -129,16 +129,20 @@ def test_undo_shows_the_items_with_what_was_said(client, asked):
     assert client.ask("/api/undo", {"page": PAGE}).json()["items"] == []
 
 
+def message(number, item):
+    return json.dumps({"page": PAGE, "round": number, "submission": "submission-1", "items": [item]})
+
+
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [
         ("{", 400, "JSON"),
         ("[]", 400, "object"),
         ('{"page": "page-0001"}', 400, "Field required"),
-        (json.dumps({"page": PAGE, "round": 1, "submission": "submission-1", "items": [{"row": 45, "kind": "label", "label": 99}]}), 400, "unknown class"),
-        (json.dumps({"page": PAGE, "round": 0, "submission": "submission-1", "items": [{"row": 45, "kind": "skip"}]}), 409, "has gone on"),
+        (message(1, {"row": 45, "kind": "label", "label": 99}), 400, "unknown class"),
+        (message(0, {"row": 45, "kind": "skip"}), 409, "has gone on"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_answer_is_refused_in_words(client, asked, body, status, words):
     found = client.ask("/api/answer", method="POST", content=body, headers={"content-type": "application/json"})
     assert found.status_code == status
