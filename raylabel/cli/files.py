@@ -43,10 +43,7 @@ def export(
 
     Example: raylabel export campaign.toml questions.csv
     """
-    from raylabel.labeling.files import export_shortlist
     from raylabel.opening import find_campaign
-    from raylabel.planned import find_plan
-    from raylabel.reporting.export import export_labels
 
     if what not in ("shortlist", "labels", "provisional"):
         raise typer.BadParameter(f"{what!r}: expected shortlist, labels or provisional", param_hint="--what")
@@ -59,11 +56,11 @@ def export(
         elif format_:
             facts["format"], facts["num_rows"] = format_, _with_images(campaign, target, what, format_)
         elif what == "labels":
-            facts["num_rows"] = export_labels(campaign, path)
+            facts["num_rows"] = _result(campaign, path)
         elif what == "provisional":
             facts["round"], facts["num_rows"] = _provisional(campaign, path)
         else:
-            facts["round"], facts["num_rows"] = export_shortlist(campaign, find_plan(campaign), path)
+            facts["round"], facts["num_rows"] = _questions(campaign, path)
     except OSError as error:
         raise RaylabelError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
     said = f"{counted(facts['num_rows'], 'label')} in {target}"
@@ -76,6 +73,20 @@ def export(
     if what == "provisional":
         said = f"round {facts['round']}: {said}, all marked provisional: later rounds may change them"
     print_facts(facts, as_json=as_json, text=lambda _: said)
+
+
+# What each needs is imported where it is done: a sheet of questions waits for no engine.
+def _questions(campaign: Campaign, target: Path) -> tuple[int, int]:
+    from raylabel.labeling.files import export_shortlist
+    from raylabel.planned import find_plan
+
+    return export_shortlist(campaign, find_plan(campaign), target)
+
+
+def _result(campaign: Campaign, target: Path) -> int:
+    from raylabel.reporting.export import export_labels
+
+    return export_labels(campaign, target)
 
 
 def _to_label_studio(campaign: Campaign, target: str) -> dict[str, Any]:

@@ -167,7 +167,9 @@ class _Intake:
         item, by, round_, said = (np.frombuffer(a, a.typecode) for a in (self._item, self._by, self._round, self._said))
         own = np.frombuffer(self._own, ">u8").reshape(-1, 2)
         has_own = np.asarray(own.any(axis=1), dtype=np.bool_)
-        first, last = _ends(np.lexsort((np.arange(len(item)), round_, by, item)), (item, by, round_))
+        # One number for each annotator's item and round.
+        whose = (item.astype(np.int64) * len(self._codes) + by) * (int(round_.max(initial=0)) + 1) + round_
+        first, last = _ends(whose.argsort(kind="stable"), (whose,))
         retract = said == self._codes.get("retract", -1)
         # Where answers have ids of their own, an annotator may have changed an answer: the latest counts, by its time.
         self._refuse(np.flatnonzero((said != said[first]) & ~retract & ~has_own), first, self._contradiction)
@@ -239,9 +241,12 @@ class _Intake:
 
 def _ends(order: NDArray[np.intp], keys: tuple[NDArray[Any], ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """First and last of the rows that are equal in all keys, for each row, by an order that sorts the keys."""
-    if not len(order):
-        return order, order
-    new = np.concatenate([[True], np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)])
+    new = np.ones(len(order), dtype=np.bool_)
+    if len(order):
+        new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+    if new.all():  # as most files are: every row is the first and last of its own
+        positions = np.arange(len(order))
+        return positions, positions
     group = np.cumsum(new) - 1
     starts = np.flatnonzero(new)
     ends = np.append(starts[1:], len(order)) - 1
