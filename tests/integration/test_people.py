@@ -113,7 +113,7 @@ def check_bad_sheets(toml: Path, place: Path, truth: dict[str, str]) -> None:
         sheet.write_text("id,label,annotator\n" + "".join(f"{name},{label},eve\n" for name, label in rows))
         done = invoke("import", toml, sheet)
         assert done.returncode == 2
-        assert said in done.stderr and "Nothing of the file was taken" in done.stderr
+        assert said in done.stderr and "Nothing of it was taken" in done.stderr
 
 
 def check_in_between(toml: Path, place: Path) -> None:
@@ -167,7 +167,7 @@ def test_wrong_sheet(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> N
     fill_in(sheet, {**truth, **dict.fromkeys(truth, "fourr")})
     done = invoke(*command[1:])
     assert done.returncode == 2
-    assert "line 2: unknown class 'fourr': did you mean four? Nothing of the file was taken\n" in done.stderr
+    assert "line 2: unknown class 'fourr': did you mean four? Nothing of it was taken\n" in done.stderr
     again = invoke("export", toml, sheet, *sets)
     assert again.returncode == 2
     assert "260 answers in it would be lost" in again.stderr
