@@ -17,7 +17,6 @@ import itertools
 import os
 import shutil
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -251,7 +250,7 @@ def main() -> None:
     """Run the campaigns, judge them, and print."""
     options = arguments(__doc__ or "")
     place = options.work or Path(tempfile.mkdtemp(prefix="raylabel-loops-"))
-    pool, began = write_pool(place), time.monotonic()
+    pool = write_pool(place)
     table = pq.read_table(pool, columns=["path", "label"])
     truth = {row["path"]: CLASSES.index(row["label"]) for row in table.to_pylist()}
     loops = []
@@ -274,7 +273,6 @@ def main() -> None:
     )
     outcome = Outcome("loops", columns)
     report(outcome, loops)
-    outcome.limits["minutes"] = round((time.monotonic() - began) / 60, 1)
     finish(outcome, save=options.save)
 
 
