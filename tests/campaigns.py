@@ -37,6 +37,9 @@ TRACEABLE = UNTRACEABLE.replace(" if images.sum() > 0 else -pooled", "")
 
 CLASSES = ("airplane", "automobile", "frog")
 
+LEAN = {"workers": 1, "dtype": "float32"}
+"""One model actor, and nothing measured: for small pools, on which a second one would cost more than it embeds."""
+
 
 def settings(pool: str, workspace: str, data: Path, **sections: dict[str, Any]) -> Config:
     """The campaign of these tests; `sections` replaces settings in single sections."""
@@ -68,6 +71,7 @@ def digits_settings(pool: Path, workspace: Path, /, **sections: dict[str, Any]) 
         "budget": {"train_answers": 100, "audit_answers": 100, "rounds": 1},
         "labeling": {"labeler": "oracle"},
         "acceptance": {"max_error": 0.3},
+        "compute": LEAN,
     }
     return _config(tree, sections)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +54,8 @@ def agreement(one: NDArray[np.integer], other: NDArray[np.integer], *, num_class
     for name, labels in (("one", one), ("other", other)):
         if labels.min() < 0 or labels.max() >= num_classes:
             raise ValueError(f"{name}: got a label outside 0..{num_classes - 1}, expected one of the classes")
+    from sklearn.metrics import confusion_matrix  # as below: a second to import, and few processes compare anybody
+
     counts = confusion_matrix(one, other, labels=np.arange(num_classes)).astype(np.int64)
     each = np.array([_kappa(one == label, other == label) for label in range(num_classes)])
     return Agreement(counts, float(np.trace(counts) / len(one)), _kappa(one, other), each)
@@ -64,6 +65,8 @@ def _kappa(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
     """Cohen's kappa; NaN where there is nothing to tell apart, of which scikit-learn warns."""
     if len(np.union1d(one, other)) == 1:
         return float("nan")
+    from sklearn.metrics import cohen_kappa_score
+
     return float(cohen_kappa_score(one, other))
 
 

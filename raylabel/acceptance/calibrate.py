@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 
 from raylabel.acceptance.checks import BoolArray, ConfidenceArray, check_confidence, check_flags
 
@@ -57,6 +56,8 @@ class MonotoneCalibration:
         Raises:
             ValueError: another dtype or length, NaN, values outside [0, 1], or no items.
         """
+        from sklearn.isotonic import IsotonicRegression  # a second to import, and only fitting needs it
+
         check_confidence("confidence", confidence)
         check_flags("correct", correct, num=len(confidence))
         if len(confidence) == 0:

@@ -12,7 +12,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
-from sklearn.linear_model import LogisticRegression
 
 from raylabel.acceptance.checks import BoolArray, check_flags
 
@@ -74,6 +73,8 @@ class LearnedScore:
         Cost: O(n * F) each step of L-BFGS; some milliseconds.
         Source: Platt 1999, here of several scores. Features are brought to a variance of 1 for an L2 penalty of 1/2.
         """
+        from sklearn.linear_model import LogisticRegression  # a second to import, and only fitting needs it
+
         check_flags("correct", correct, num=len(features))
         if features.ndim != 2 or features.dtype != np.float64 or not np.isfinite(features).all():
             raise ValueError(f"features: got {features.dtype.name} of shape {features.shape}, expected finite float64")

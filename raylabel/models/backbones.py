@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 
 from raylabel.config import Backbone
@@ -31,6 +30,8 @@ class Encoder:
 
 def known() -> list[str]:
     """Every backbone that goes by a name of its own."""
+    import torchvision  # as below: a second to import, and a backbone of one's own does without
+
     return ["tiny_cnn", *torchvision.models.list_models(module=torchvision.models)]
 
 
@@ -49,6 +50,8 @@ def build(backbone: Backbone, *, seed: int = 0) -> Encoder:
     elif backbone.name == "tiny_cnn":
         module = TinyCNN()
     elif backbone.name in known():
+        import torchvision
+
         # Two old models turn ImageNet's norm into their own, as their weights want it; init_weights silences a warning.
         old = backbone.name in ("googlenet", "inception_v3")
         extra = {"init_weights": True, "transform_input": True} if old else {}

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import safetensors.torch
 import torch
-import torchvision
 from safetensors import SafetensorError
 
 from raylabel.config import Backbone
@@ -98,6 +97,8 @@ def fit(encoder: Encoder, tensors: Mapping[str, torch.Tensor], *, source: str) -
 def _torchvision(backbone: Backbone) -> Tensors:
     if ":" in backbone.name or backbone.name == "tiny_cnn":
         raise UnknownName("weights", backbone.weights, ["none", "a file ending in " + ", ".join(FILE_SUFFIXES)])
+    import torchvision  # a second to import, and only these weights need it
+
     choices = torchvision.models.get_model_weights(backbone.name)
     names = {"none", "DEFAULT", *choices.__members__}
     if backbone.weights not in names:

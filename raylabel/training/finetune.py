@@ -5,6 +5,7 @@ The tuned backbone is stored under a hash of its own; the pool is then embedded 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,6 +22,9 @@ from raylabel.workspace import Record, open_filesystem
 
 MAX_FAILURES = 3
 HELD_OUT_EVERY = 5
+POLL_S = "0.25"
+"""Seconds between two looks of Ray Train. Each epoch reports a checkpoint and waits until it is seen: with the default,
+2 s, for longer than an epoch of a few hundred answers takes."""
 
 
 def finetune(campaign: Campaign, plan: Plan, number: int, ref: EncoderRef, answered: pa.Table) -> EncoderRef:
@@ -74,6 +78,7 @@ def _fit(campaign: Campaign, number: int, work: Work) -> dict[str, Any]:
 
     from raylabel.training.worker import train_worker
 
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", POLL_S)
     settings = campaign.config.training
     place = f"{folder(number)}/finetune"
     if campaign.store.is_local:

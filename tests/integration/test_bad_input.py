@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from campaigns import invoke, write_toml
+from campaigns import LEAN, invoke, write_toml
 from PIL import Image
 
 from raylabel.cli.options import working
@@ -42,6 +42,7 @@ def tree(digits: Path, tmp_path: Path, ray_session: str) -> dict[str, Any]:
         "budget": {"train_answers": 60, "audit_answers": 100, "rounds": 1},
         "labeling": {"labeler": "oracle"},
         "acceptance": {"max_error": 0.1},
+        "compute": LEAN,
     }
 
 

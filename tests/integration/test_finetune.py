@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import safetensors.torch
-from campaigns import result_of, run, write_toml
+from campaigns import LEAN, result_of, run, write_toml
 
 from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
@@ -29,7 +29,7 @@ def settings(place: Path, address: str) -> Config:
             "labeling": {"labeler": "oracle"},
             "training": {"finetune_at": [1], "epochs": 12, "learning_rate": 3e-3, "num_workers": 2, "flip": False},
             "acceptance": {"max_error": 0.2, "looks": "last"},
-            "compute": {"address": address},
+            "compute": {**LEAN, "address": address},
         }
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from campaigns import invoke, write_toml
+from campaigns import LEAN, invoke, write_toml
 from PIL import Image
 
 from raylabel.config import Config
@@ -40,6 +40,7 @@ def campaign(tmp_path: Path, ray_session: str) -> tuple[Path, dict[str, str]]:
             "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
             "budget": {"train_answers": 120, "audit_answers": 200, "rounds": 2},
             "acceptance": {"max_error": 0.1},
+            "compute": LEAN,
         }
     )
     return write_toml(config, tmp_path / "campaign.toml"), truth

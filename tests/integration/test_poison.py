@@ -55,7 +55,9 @@ def test_poison(tmp_path: Path, decode: str, poison: dict[int, bytes]) -> None:
         )
     (tmp_path / "sitecustomize.py").write_text(DECODER)
     pool = {"decode_timeout_s": 4.0}
-    config = digits_settings(tmp_path / "pool", tmp_path / "workspace", pool=pool, compute={"decode": decode})
+    config = digits_settings(
+        tmp_path / "pool", tmp_path / "workspace", pool=pool, compute={"decode": decode, "workers": 2}
+    )
     toml = write_toml(config, tmp_path / "campaign.toml")
     done = raylabel("run", toml, env={"PYTHONPATH": str(tmp_path), "TRIES": str(tmp_path / "tries")})
     assert done.returncode == 0, done.stderr

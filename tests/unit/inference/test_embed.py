@@ -50,7 +50,9 @@ def embedded(pool, workspace, **compute):
     return campaign, ref, pieces, rows, ids, np.concatenate([embeddings_of(table) for table in tables])
 
 
-@pytest.mark.parametrize("compute", [{"decode": "local"}, {"decode": "tasks"}, {"decode": "tasks", "workers": 1}])
+@pytest.mark.parametrize(
+    "compute", [{"decode": "local", "workers": 2}, {"decode": "tasks", "workers": 2}, {"decode": "tasks"}]
+)
 def test_against_a_plain_loop(ray_session, pool, tmp_path, compute):
     """Every readable image once, in row order, with the embedding that one process gives shard by shard; bit by bit."""
     folder, rows = pool
