@@ -25,7 +25,7 @@ check: $(DEV) $(S3) $(STUDIO)
 	$(BIN)/lint-imports
 
 bench: $(DEV) $(S3) $(DAFT) $(OTHERS)
-	for name in decode engine label store rescore resume memory index selection efficiency rare certificate loops confidence people driver_memory campaign; do \
+	for name in decode engine label store rescore resume memory index selection efficiency rare certificate loops confidence people weak exchange review driver_memory campaign; do \
 		$(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 

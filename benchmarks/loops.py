@@ -33,9 +33,12 @@ from paired import holm
 from record import Outcome, arguments, finish, real_data
 from scipy.stats import binom
 
-from raylabel import labeling, loop, runtime, schema
-from raylabel.campaign import Campaign, Pieces, folder, open_campaign
+from raylabel import loop, runtime, schema
+from raylabel.campaign import Campaign, Pieces, folder
 from raylabel.config import Config
+from raylabel.labeling.answers import resolved_before
+from raylabel.labeling.drawn import find_audit
+from raylabel.opening import open_campaign
 from raylabel.reporting.accept import judge
 from raylabel.workspace import Store, hold, read_parts
 
@@ -158,7 +161,7 @@ def thresholds(campaign: Campaign, number: int, truth: dict[str, int]) -> tuple[
     parts = campaign.records.require(f"{folder(number)}/predictions", missing="the loop predicts").parts["predictions"]
     table = read_parts(campaign.store, parts, schema=schema.PREDICTIONS).sort_by("row")
     rows = table.column("row").to_numpy()
-    answered, audit = labeling.resolved_before(campaign, number + 1), labeling.find_audit(campaign)
+    answered, audit = resolved_before(campaign, number + 1), find_audit(campaign)
     true = np.array([truth[name] for name in table.column("id").to_pylist()])
     wrong = table.column("label_index").to_numpy() != true
     human = np.isin(rows, answered.column("row").to_numpy())
