@@ -6,16 +6,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from PIL import Image
+from sheets import ASKED, AUDIT, write
 
 from raylabel.errors import AnswersError, ConfigError, PoolError, RaylabelError
-from raylabel.labeling.answers import Answer, append, collect
+from raylabel.labeling.answers import Answer, append
 from raylabel.labeling.asked import newest_shortlist
 from raylabel.labeling.files import export_shortlist
 from raylabel.labeling.intake import import_answers
 from raylabel.pool import Plan
-
-ASKED = [5, 44, 0, 12, 30]
-AUDIT = np.array([44, 30])
 
 
 @pytest.fixture
@@ -24,33 +22,6 @@ def asked(begin):
     tiny = begin(labeling={"labeler": "files"})
     tiny.publish(0, ASKED, strategy="margin")
     return tiny
-
-
-def write(path, rows, header=("id", "label")):
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([header, *rows])
-    return path
-
-
-def lines(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def taken(tiny):
-    """What was taken so far: (id, kind, label, annotator), sorted."""
-    rows = collect(tiny.campaign, 0).to_pylist()
-    return sorted((row["id"], row["kind"], row["label"], row["annotator"]) for row in rows)
-
-
-def refused(tiny, source, match):
-    """The file is refused with this message and nothing of it is taken."""
-    before = taken(tiny)
-    with pytest.raises(AnswersError, match=match) as caught:
-        import_answers(tiny.campaign, source, AUDIT)
-    assert str(source) in str(caught.value)
-    assert taken(tiny) == before
 
 
 def test_newest_shortlist(tiny):

@@ -2,9 +2,9 @@ import csv
 import json
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
 from PIL import Image
+from sheets import ASKED, AUDIT, lines, refused, taken, write
 
 from raylabel.demo import DIGITS
 from raylabel.errors import AnswersError
@@ -18,9 +18,6 @@ from raylabel.reporting.formats import FORMATS
 from raylabel.reporting.formats.items import Labeled
 from raylabel.workspace import Record, Store
 
-ASKED = [5, 44, 0, 12, 30]
-AUDIT = np.array([44, 30])
-
 
 @pytest.fixture
 def asked(begin):
@@ -28,33 +25,6 @@ def asked(begin):
     tiny = begin(labeling={"labeler": "files"})
     tiny.publish(0, ASKED, strategy="margin")
     return tiny
-
-
-def write(path, rows, header=("id", "label")):
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([header, *rows])
-    return path
-
-
-def lines(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def taken(tiny):
-    """What was taken so far: (id, kind, label, annotator), sorted."""
-    rows = collect(tiny.campaign, 0).to_pylist()
-    return sorted((row["id"], row["kind"], row["label"], row["annotator"]) for row in rows)
-
-
-def refused(tiny, source, match):
-    """The file is refused with this message and nothing of it is taken."""
-    before = taken(tiny)
-    with pytest.raises(AnswersError, match=match) as caught:
-        import_answers(tiny.campaign, source, AUDIT)
-    assert str(source) in str(caught.value)
-    assert taken(tiny) == before
 
 
 def test_import_where_nobody_is_asked(tiny, tmp_path):
