@@ -29,10 +29,11 @@ def read_metadata(plan: Plan, shard: Shard, *, pool: Pool, store: Store) -> Iter
     if plan.kind == "parquet":
         yield from parquet.stream_columns(plan, shard, pool.metadata_columns, batch_rows=BATCH_ROWS)
         return
-    columns: Columns = {"id": read_ids(plan, shard, store=store)}
+    columns: Columns = {}
     if plan.kind == "list" and pool.metadata_columns:
         assert shard.listing is not None, "a list's shard has a listing"
         texts = read_part(store, shard.listing, columns=["metadata"]).column(0).to_pylist()
         rows = [json.loads(text) for text in texts]
         columns |= {name: [row[name] for row in rows] for name in pool.metadata_columns}
-    yield columns
+    # Last, whatever a column is called: the votes are kept by it.
+    yield columns | {"id": read_ids(plan, shard, store=store)}

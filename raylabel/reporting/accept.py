@@ -73,7 +73,9 @@ def accept(
     """
 
     def make() -> Record:
-        refuse_touched(campaign, number, np.union1d(audit, second.column("row").to_numpy()))
+        refuse_touched(campaign, range(number + 1), audit)
+        # What a strategy picked and nobody answered is open: the second draw may well hold it.
+        refuse_touched(campaign, range(number + 1, number + 1 + bool(second.num_rows)), second.column("row").to_numpy())
         facts = judge(campaign, predictions, answered, audit=audit, second=second, is_last=is_last, fold=runtime.fold)
         say(f"round {number} · accept: {facts['sentence']}")
         return Record(facts=facts)

@@ -36,7 +36,9 @@ def people_facts(campaign: Campaign, last: dict[str, Any]) -> dict[str, Any]:
         probability that the answer is wrong); num_second_looks: how many were asked again.
     """
     records, place = campaign.records, folder(last["round"])
-    answered = records.require(f"{place}/answered", missing="the round is not answered")
+    # A second draw of the audit is answered behind its round, and its record knows of both.
+    again = records.find(f"{folder(last['round'] + 1)}/answered")
+    answered = again or records.require(f"{place}/answered", missing="the round is not answered")
     model = records.require(f"{place}/model", missing="the round has no model")
     doubts = read_parts(campaign.store, model.parts["doubts"], schema=schema.DOUBTS)
     asked = (records.find(f"{folder(number)}/shortlist") for number in range(last["round"] + 1))

@@ -20,7 +20,7 @@ def touched(campaign: Campaign, number: int, audit: Rows) -> list[str]:
     Args:
         campaign: whose shortlists.
         number: the round.
-        audit: rows of the whole audit draw.
+        audit: rows of the draws that the round could meet.
     """
     record = campaign.records.find(f"{folder(number)}/shortlist")
     parts = record.parts["shortlist"] if record else ()
@@ -35,13 +35,13 @@ def touched(campaign: Campaign, number: int, audit: Rows) -> list[str]:
     return found
 
 
-def refuse_touched(campaign: Campaign, number: int, audit: Rows) -> None:
-    """Refuse an audit sample that a strategy has touched in any round up to one: it is no random sample any more.
+def refuse_touched(campaign: Campaign, rounds: range, audit: Rows) -> None:
+    """Refuse an audit sample that a strategy has touched in any of some rounds: it is no random sample any more.
 
     Raises:
         RaylabelError: names the first such item, its round and the strategy.
     """
-    found = [line for earlier in range(number + 1) for line in touched(campaign, earlier, audit)]
+    found = [line for number in rounds for line in touched(campaign, number, audit)]
     if found:
         more = f", and {len(found) - 1:,} more like it" if len(found) > 1 else ""
         raise RaylabelError(

@@ -64,7 +64,8 @@ def vote(campaign: Campaign, plan: Plan, audit: Rows) -> Voted | None:
         ConfigError: a function raises, or returns something else than a class or None for each item; names it and the
             item.
 
-    Cost: a pass over the configured columns. Memory: of a task one batch, of the driver what each shard counts.
+    Cost: a pass over the configured columns. Memory: of a task its shard's ids and votes, of the driver what each shard
+        counts.
     """
     names = tuple(short_name(name) for name in campaign.config.weak.functions)
     if not names:
@@ -85,7 +86,7 @@ def _vote(campaign: Campaign, plan: Plan, names: tuple[str, ...]) -> Record:
             show(done)
     parts: list[Part] = []
     spans: list[list[int]] = []
-    totals = {"num_items": 0, "num_covered": 0}
+    totals = {"num_items": 0, "num_covered": 0, "num_unreadable": 0}
     by_function = {name: {"num_votes": 0, "num_conflicts": 0} for name in names}
     for shard in plan.shards:
         record = campaign.records.require(f"votes/{_name(shard)}", missing=f"the votes on {shard.name} are gone")
@@ -97,7 +98,9 @@ def _vote(campaign: Campaign, plan: Plan, names: tuple[str, ...]) -> Record:
             for what in counts:
                 counts[what] += record.facts["functions"][name][what]
     covered = totals["num_covered"] / max(totals["num_items"], 1)
-    say(f"vote: {counted(len(names), 'labeling function')}, {covered:.1%} of {totals['num_items']:,} images covered")
+    said = f"{counted(len(names), 'labeling function')}, {covered:.1%} of {totals['num_items']:,} images covered"
+    lost = totals["num_unreadable"]
+    say(f"vote: {said}" + (f"; no votes on {lost:,} in shards that cannot be read" if lost else ""))
     return Record({"spans": spans, "functions": by_function, **totals}, {"votes": parts})
 
 
@@ -116,20 +119,22 @@ class _VoteOnShard:
         config, store = self.campaign.config, self.campaign.store
         names = config.weak.functions
         ids: list[str] = []
+        lost = 0
         votes: list[Votes] = [np.empty((0, len(names)), dtype=np.int16)]
         try:
             for columns in read_metadata(self.plan, shard, pool=config.pool, store=store):
                 votes.append(vote_on(columns, names, config.classes))
                 ids += columns["id"]
         except ShardUnreadable:
-            # Embedding puts it into the quarantine and says why; whatever of it was read before does not count.
-            ids, votes = [], votes[:1]
+            # Embedding says why; whatever of it was read before does not count, nor what can be read of it later.
+            ids, votes, lost = [], votes[:1], shard.rows
         table = np.concatenate(votes)
         rows = np.arange(shard.first_row, shard.first_row + len(ids))
         short = [short_name(name) for name in names]
         found: dict[str, Any] = {"row": rows, "id": ids, **dict(zip(short, table.T, strict=True))}
         parts = [write_part(store, f"votes/{_name(shard)}", pa.table(found, schema=schema.votes(short)))] if ids else []
-        facts = count(table, short) | {"spans": [[int(rows[0]), int(rows[-1])]] if ids else []}
+        spans = [[int(rows[0]), int(rows[-1])]] if ids else []
+        facts = count(table, short) | {"num_unreadable": lost, "spans": spans}
         self.campaign.records.commit(f"votes/{_name(shard)}", Record(facts, {"votes": parts}))
         return shard.rows
 

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 WEAK_ITEMS = 4_000
 """Items whose weak labels a head learns from, at most."""
-COUNTED_ITEMS = 1_000_000
-"""Items whose votes the label model is fitted on, about: bounds the combinations of votes in memory."""
+COUNTED_ITEMS = 100_000
+COUNTED_CELLS = 20_000_000
+"""Items whose votes the label model is fitted on, about, and fewer with many classes: it holds some arrays of a number
+for each combination of votes and class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +76,11 @@ def sample(campaign: Campaign, voted: Voted, answered: Rows) -> Weak | None:
     Returns:
         What `fit_weak` needs; None where no function votes for anything.
 
-    Cost: one pass over the votes, in tasks. Memory: the combinations of votes of a million items, and 4,000 rows.
+    Cost: one pass over the votes, in tasks. Memory: the combinations of votes of 100,000 items, and 4,000 rows.
     """
     barred = np.union1d(voted.audit, answered)
-    share = min(1.0, COUNTED_ITEMS / max(voted.facts["num_items"], 1))
+    most = min(COUNTED_ITEMS, COUNTED_CELLS // len(campaign.config.classes))
+    share = min(1.0, most / max(voted.facts["num_items"], 1))
     work = _Sample(campaign, voted.functions, voted.audit, barred, share)
     found: Sampled | None = runtime.fold(work, voted.pieces.parts, Sampled.merge)
     if found is None or not (found.counts.patterns != ABSTAIN).any():
@@ -134,8 +137,8 @@ def fit_weak(
         store: the workspace.
         weak: of `sample`.
         embeddings: by row, of the readable ones among `weak.rows` at least.
-        known: training answers, rows of schema.RESOLVED; they choose how far expectation maximization goes and how sure
-            the label model is, two numbers, and are learned from in no other way.
+        known: training answers, rows of schema.RESOLVED; they choose where expectation maximization starts (how far
+            each function is to be trusted), how far it goes and how sure the label model is; see `fit_label_model`.
         num_classes: K.
 
     Returns:

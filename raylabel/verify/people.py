@@ -13,7 +13,7 @@ from raylabel.campaign import Campaign, Pieces, Rows, folder, training_answers
 from raylabel.labeling.answers import resolved_before
 from raylabel.labeling.asking import resolve
 from raylabel.labeling.auditing import redraw
-from raylabel.labeling.drawn import SECOND, asked_for_audit, draw_name, find_second
+from raylabel.labeling.drawn import SECOND, asked_for_audit, draw_name, find_audit, find_second
 from raylabel.labeling.second_draw import redraw_second
 from raylabel.pool import Plan
 from raylabel.reporting.committed import Committed
@@ -68,11 +68,12 @@ def check_asked(campaign: Campaign, rounds: list[Committed]) -> tuple[int, list[
     Returns:
         How many items were asked about, and what is wrong.
     """
-    audit = asked_for_audit(campaign)
+    first, second = find_audit(campaign), find_second(campaign).column("row").to_numpy()
+    last = rounds[-1].number if rounds else 0
     asked: set[int] = set()
     wrong: list[str] = []
     for number, predictions in _askings(campaign, rounds):
-        wrong += touched(campaign, number, audit)
+        wrong += touched(campaign, number, first if number <= last else second)
         record = campaign.records.require(
             f"{folder(number)}/shortlist", missing=f"the shortlist of round {number} is gone"
         )

@@ -2,16 +2,23 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from campaigns import digits_settings, invoke, result_of, run, write_toml
 
 from raylabel import schema
 from raylabel.demo import DIGITS, write_pool
+from raylabel.labeling.answers import enough
+from raylabel.labeling.drawn import answers_of
+from raylabel.opening import find_campaign
+from raylabel.toml import load
 from raylabel.verify import open_workspace, verify
-from raylabel.workspace import read_parts
+from raylabel.workspace import Record, read_parts
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +30,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 
 def test_a_targeted_audit_is_asked_twice(ray_session: str, digits: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     """People answer a seventh of the audit at first; the rest, when the loop ends, is where the threshold will fall."""
-    pool, truth = digits
+    whole, truth = digits
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    first, *others = sorted(whole.glob("*.parquet"))[::-1]
+    for file in others:
+        shutil.copy(file, pool)
     config = digits_settings(
         pool,
         tmp_path / "workspace",
@@ -32,9 +44,12 @@ def test_a_targeted_audit_is_asked_twice(ray_session: str, digits: tuple[Path, d
         acceptance={"max_error": 0.1, "audit": "targeted", "looks": "last"},
     )
     toml, sheet = write_toml(config, tmp_path / "campaign.toml"), tmp_path / "questions.csv"
-    first = invoke("run", toml)
-    assert (first.returncode, "round 0 waits for 180 of 180 answers" in first.stderr) == (10, True), first.stderr
-    answer(toml, sheet, truth)
+    asked = invoke("run", toml)
+    assert (asked.returncode, "round 0 waits for 180 of 180 answers" in asked.stderr) == (10, True), asked.stderr
+    # Twenty training questions stay open, and people say that it is enough: the second draw may hold some of them.
+    answer(toml, sheet, truth, leave_out=training_questions(toml)[:20])
+    campaign = find_campaign(load(toml))
+    campaign.records.commit(enough(0), Record())
     second = invoke("run", toml)
     assert second.returncode == 10, second.stderr
     assert "round 1 waits for 180 of 180 answers" in second.stderr
@@ -44,20 +59,48 @@ def test_a_targeted_audit_is_asked_twice(ray_session: str, digits: tuple[Path, d
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["labels"]["verdict"] == "certificate", report["labels"]["sentence"]
-    assert report["labels"]["num_human"] == 150 + 210
+    assert report["labels"]["num_human"] == 150 - 20 + 210
+    assert sum(each["num_answers"] for each in report["people"]["annotators"]["audit"].values()) == 210
     assert report["quality"]["num_audited"] == 30  # figures of the whole pool are those of the uniform draw
     assert report["forecast"]["outcome"]["num_audit"] == 210
     check_second_draw(tmp_path / "workspace", report)
-    facts = verify(open_workspace(str(tmp_path / "workspace")))
-    assert facts["verified"], [check for check in facts["checks"] if check["differs"]]
+    check_verified(tmp_path / "workspace")
+    shutil.copy(first, pool)
+    check_grown(toml, tmp_path / "workspace", report)
     tamper(tmp_path / "workspace")
 
 
-def answer(toml: Path, sheet: Path, truth: dict[str, str]) -> None:
-    """Write the open questions, answer all of them, and bring them in."""
+def training_questions(toml: Path) -> list[str]:
+    """Ids of what a strategy picked in round 0."""
+    campaign = find_campaign(load(toml))
+    record = campaign.records.find("rounds/0000/shortlist")
+    assert record is not None
+    items = read_parts(campaign.store, record.parts["shortlist"], schema=schema.SHORTLIST).to_pylist()
+    return [item["id"] for item in items if item["strategy"] != "audit"]
+
+
+def check_verified(workspace: Path) -> None:
+    """Everything in it comes out again."""
+    facts = verify(open_workspace(str(workspace)))
+    assert facts["verified"], [check for check in facts["checks"] if check["differs"]]
+
+
+def check_grown(toml: Path, workspace: Path, before: dict[str, Any]) -> None:
+    """Images that come after the second draw are labeled by nobody; the others keep their labels and certificate."""
+    done = invoke("run", toml, "--grow", "--json")
+    assert done.returncode == 0, done.stderr
+    labels = json.loads(done.stdout)["labels"]
+    assert (labels["num_human"], labels["num_auto"]) == tuple(before["labels"][n] for n in ("num_human", "num_auto"))
+    assert labels["num_uncovered"] > 200 and labels["sentence"].startswith(before["labels"]["sentence"])
+    check_verified(workspace)
+
+
+def answer(toml: Path, sheet: Path, truth: dict[str, str], leave_out: Sequence[str] = ()) -> None:
+    """Write the open questions, answer all of them but some, and bring them in."""
     assert invoke("export", toml, sheet).returncode == 0
     with sheet.open(newline="") as file:
         rows = [row | {"label": truth[row["id"]], "annotator": "anna"} for row in csv.DictReader(file)]
+    rows = [row for row in rows if row["id"] not in set(leave_out)]
     with sheet.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -81,7 +124,11 @@ def check_second_draw(workspace: Path, report: dict[str, Any]) -> None:
     asked = campaign.records.find("rounds/0000/shortlist")
     assert asked is not None
     before = read_parts(campaign.store, asked.parts["shortlist"], schema=schema.SHORTLIST).column("row").to_pylist()
-    assert not set(before) & set(drawn.column("row").to_pylist())
+    resolved = answers_of(campaign, 0)
+    asked_again = resolved.filter(pc.equal(resolved.column("round"), 1))
+    assert set(asked_again.column("row").to_pylist()) == set(drawn.column("row").to_pylist())
+    open_ones = set(before) & set(drawn.column("row").to_pylist())
+    assert len(open_ones) <= 20
     details = report["rounds"][0]["strata"][0]["details"]
     assert details["alpha"] == 0.05 and details["threshold"] >= stratum["threshold"]
     assert details["num_audited"] <= 180
@@ -121,5 +168,4 @@ def test_certificates_by_class(ray_session: str, digits: tuple[Path, dict[str, s
         assert {row["certificate"] for row in mine} == {f"rounds/0000/verdict/{name}"}
         assert sum(truth[row["id"]] != name for row in mine) <= 0.25 * len(mine)
     assert report["labels"]["sentence"].startswith("With confidence 95 % for all of them together, at most 25 %")
-    facts = verify(open_workspace(str(tmp_path / "workspace")))
-    assert facts["verified"], [check for check in facts["checks"] if check["differs"]]
+    check_verified(tmp_path / "workspace")

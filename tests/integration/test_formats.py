@@ -24,16 +24,9 @@ from raylabel.demo import DIGITS, write_pool
 from raylabel.file_names import safe_path
 from raylabel.workspace import Store
 
-NAMES = (
-    "plain",
-    "a folder/with.dots/{}.png",
-    "../../climbs",
-    "/rooted",
-    "what?*",
-    "tar.gz#7",
-    "ünïcode/{}",
-    "per%2Fcent",
-)
+NAMES = ("plain", "a folder/with.dots/{}.png", "../../climbs", "/rooted", "what?*", "tar.gz#7", "ünï/{}", "per%2Fcent")
+TWINS = {0: "twin", 1: "twin.png", 2: "x" * 300, 3: "two\u2028lines\u0085of one"}
+"""Ids that would be one file, a name too long for one, and ends of lines that JSON knows nothing of."""
 Answer = dict[str, Any]
 
 
@@ -45,7 +38,7 @@ def finished(
     folder = tmp_path_factory.mktemp("formats")
     write_pool(folder / "all")
     table = pq.read_table(folder / "all").slice(0, 400)
-    ids = [f"{NAMES[row % len(NAMES)].format(row)}-{row}" for row in range(400)]
+    ids = [TWINS.get(row, f"{NAMES[row % len(NAMES)].format(row)}-{row}") for row in range(400)]
     images = [image["bytes"] if isinstance(image, dict) else image for image in table.column("image").to_pylist()]
     table = pa.table({"id": ids, "image": images, "label": table.column("label")})
     (folder / "pool").mkdir()
@@ -72,12 +65,10 @@ def exported(finished: Any, named: str, target: Path | str) -> list[Answer]:
 def test_image_folder(finished: Any, tmp_path: Path) -> None:
     labeled = exported(finished, "imagefolder", tmp_path / "out")
     read = ImageFolder(tmp_path / "out")
-    names = {safe_path(row["id"]) for row in labeled}
-    assert len(names) == len(labeled)
     assert Counter(read.classes[index] for _, index in read.samples) == Counter(row["label"] for row in labeled)
     for row in labeled:
-        name = safe_path(row["id"])
-        path = tmp_path / "out" / row["label"] / (name if name.endswith(".png") else f"{name}.png")
+        name, number = safe_path(row["id"]), list(finished[3]).index(row["id"])
+        path = tmp_path / "out" / row["label"] / (name if name.endswith(".png") else f"{name}.row{number}.png")
         assert path.read_bytes() == finished[3][row["id"]]
     # Nothing climbed out.
     assert {path.name for path in tmp_path.iterdir()} == {"out"}

@@ -10,8 +10,20 @@ def test_safe_names_by_hand():
     assert safe_name("\x00\n") == "%00%0A"
 
 
+def test_long_names_are_cut_and_stay_apart():
+    first, second = "x" * 300 + "a", "x" * 300 + "b"
+    assert safe_name(first) != safe_name(second) and safe_name(first).startswith("x" * 100 + "%")
+    assert len(safe_name("ü" * 150).encode()) <= 200
+    assert safe_name("x" * 200) == "x" * 200
+
+
 def test_what_a_file_may_be_called():
     assert whole_names("a/b.tar.gz") == ["a/b.tar.gz", "a/b.tar"]
     assert whole_names("a.b/c") == ["a.b/c"]
+    assert whole_names("part.parquet%233.row17.png") == [
+        "part.parquet%233.row17.png",
+        "part.parquet%233.row17",
+        "part.parquet%233",
+    ]
     assert tails("a/b/c.png") == ["b/c.png", "c.png"]
     assert tails("c.png") == [] and tails("/c.png") == []

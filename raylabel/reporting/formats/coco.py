@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from raylabel.reporting.formats.fragments import Draft, gather, leave, remove, write_list
-from raylabel.reporting.formats.items import Labeled, put
+from raylabel.reporting.formats.items import Labeled
 from raylabel.workspace import Store
 
 FILE = "annotations.json"
@@ -16,7 +16,7 @@ def write_shard(place: Store, number: int, items: Iterator[Labeled], classes: tu
     """Write the images below images/, and leave what is to be said of them."""
     rows = []
     for item in items:
-        put(place, f"images/{item.file_name}", item.image)
+        place.add(f"images/{item.file_name}", item.image)
         width, height = item.header.size
         rows.append({"row": item.row, "file_name": item.file_name, "width": width, "height": height, **item.facts})
     leave(place, number, rows)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from raylabel.reporting.formats.fragments import Draft, gather, leave, remove, write_list
-from raylabel.reporting.formats.items import Labeled, put
+from raylabel.reporting.formats.items import Labeled
 from raylabel.workspace import Store
 
 FILE = "labels.json"
@@ -17,7 +17,7 @@ def write_shard(place: Store, number: int, items: Iterator[Labeled], classes: tu
     rows = []
     for item in items:
         key = f"{item.row:012d}"
-        put(place, f"data/{key}{item.suffix}", item.image)
+        place.add(f"data/{key}{item.suffix}", item.image)
         told = {"label": item.facts["label_index"], "confidence": item.facts["confidence"]}
         told["attributes"] = {name: item.facts[name] for name in ("id", "source", "certificate")}
         rows.append((key, told))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raylabel.file_names import safe_name
-from raylabel.reporting.formats.items import Labeled, put
+from raylabel.reporting.formats.items import Labeled
 from raylabel.workspace import Store
 
 
@@ -13,6 +13,6 @@ def write_shard(place: Store, number: int, items: Iterator[Labeled], classes: tu
     """Write each image below its class's folder, under its id."""
     count = 0
     for item in items:
-        put(place, f"{safe_name(item.facts['label'])}/{item.file_name}", item.image)
+        place.add(f"{safe_name(item.facts['label'])}/{item.file_name}", item.image)
         count += 1
     return count

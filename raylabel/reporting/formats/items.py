@@ -14,23 +14,13 @@ import numpy as np
 from PIL import Image
 
 from raylabel.campaign import Campaign
-from raylabel.errors import PoolError, StorageError
+from raylabel.errors import PoolError
 from raylabel.file_names import safe_path
 from raylabel.pool import Plan, Shard, ShardUnreadable
 from raylabel.pool.read import read_shard
-from raylabel.workspace import Part, Store, open_filesystem, read_part
+from raylabel.workspace import Part, read_part
 
 BATCH_ROWS = 256
-
-
-def put(place: Store, name: str, data: bytes) -> None:
-    """Write a file of an export; unlike a workspace's it is not forced to disk, which takes longer than writing it."""
-    filesystem, path = open_filesystem(place.uri(name))
-    try:
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        filesystem.pipe_file(path, data)
-    except OSError as error:
-        raise StorageError(f"{place.uri(name)}: cannot be written ({error}); choose another place") from error
 
 
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jfif"), "MPO": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}
@@ -65,10 +55,13 @@ class Labeled:
 
     @property
     def file_name(self) -> str:
-        """The id as a relative path that no file system trips over, ending as images of its kind do."""
+        """The id as a relative path that no file system trips over, ending as images of its kind do.
+
+        An id that does not end so gets its row before the ending: "a" and "a.jpg" are two files.
+        """
         name = safe_path(self.facts["id"])
         fits = name.lower().endswith(_suffixes_of(str(self.header.format)))
-        return name if fits else name + self.suffix
+        return name if fits else f"{name}.row{self.row}{self.suffix}"
 
 
 def _suffixes_of(kind: str) -> tuple[str, ...]:

@@ -339,3 +339,19 @@ def test_by_class(ray_session, begin):
     assert (stratum["details"], stratum["verdict"], stratum["num_auto"]) == (None, "certificate", expected[3].num_auto)
     assert record.facts["num_auto"] == expected[3].num_auto
     assert record.facts["sentence"] == sentence_by_class(found, alpha=0.025, num_looks=2)
+
+
+def test_what_a_strategy_picked_and_nobody_answered_may_be_drawn_again(ray_session, begin):
+    """Rows 50 and 51 were asked for training and left open: they are no audit items that a strategy picked."""
+    tiny = begin(acceptance={"max_error": 0.5, "audit": "targeted", "looks": "last"})
+    labels, confidence = sure(tiny)
+    second = [45, 50, 51]
+    columns = {"row": second, "id": [""] * 3, "stratum": ["pool"] * 3, "inclusion_probability": [3 / 42] * 3}
+    drawn = pa.table(columns | {"draw": [1] * 3, "seed": [0] * 3}, schema=schema.AUDIT)
+    tiny.publish(0, [0, 2, 30, 50, 51], strategy="margin")
+    tiny.publish(1, second, strategy="audit")
+    rows = np.concatenate([AUDIT[AUDIT != 17], second])
+    answered = tiny.answered(rows, "audit")
+    predictions = tiny.predicted(0, labels, confidence)
+    record = accept(tiny.campaign, 0, predictions, answered, audit=AUDIT, second=drawn, is_last=True)
+    assert record.facts["strata"][0]["num_audited"] == 17
