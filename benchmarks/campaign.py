@@ -1,7 +1,7 @@
 """A real campaign: label CIFAR-10 by machine as far as a certificate carries, and compare with the truth.
 
 1,000 training answers in 5 rounds and 1,000 audit answers, at most 5 % wrong with 95 % confidence, a pretrained
-backbone that has never seen these pictures, a linear head, one look at the audit when the answers are used up.
+backbone that has never seen these pictures, a linear head, the default strategy and confidence, a targeted audit.
 The whole pack of 60,000 images is the pool (--quick: 5,000).
 """
 
@@ -23,7 +23,7 @@ from raylabel.workspace import Store, hold, read_part
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def settings(pool: Path, workspace: Path, data: Path, *, strategy: str) -> Config:
+def settings(pool: Path, workspace: Path, data: Path) -> Config:
     """The campaign's config."""
     return Config.model_validate(
         {
@@ -36,9 +36,8 @@ def settings(pool: Path, workspace: Path, data: Path, *, strategy: str) -> Confi
                 "image_size": 128,
             },
             "budget": {"train_answers": 1000, "audit_answers": 1000, "rounds": 5},
-            "sampling": {"strategy": strategy},
             "labeling": {"labeler": "oracle"},
-            "acceptance": {"max_error": 0.05, "alpha": 0.05, "looks": "last", "flat_rounds": 5},
+            "acceptance": {"max_error": 0.05, "alpha": 0.05, "looks": "last", "audit": "targeted", "flat_rounds": 5},
         }
     )
 
@@ -78,7 +77,7 @@ def main() -> None:
     pool = data / "cifar10" / "part-000.parquet" if options.quick else data / "cifar10"
     place = options.work or Path(tempfile.mkdtemp(prefix="raylabel-campaign-"))
     outcome = Outcome("campaign", ("round", "answers", "right on the audit sample", "labeled by machine"))
-    config = settings(pool, place / ("quick" if options.quick else "cifar10"), data, strategy="margin")
+    config = settings(pool, place / ("quick" if options.quick else "cifar10"), data)
     began = time.monotonic()
     report = run(config)
     minutes = (time.monotonic() - began) / 60
