@@ -211,8 +211,11 @@ def _ask(
 
 
 def _toml(tree: dict[str, Any]) -> str:
+    def settings(found: dict[str, Any]) -> list[str]:
+        return [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in found.items()]
+
     sections = {name: value for name, value in tree.items() if isinstance(value, dict)}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in tree.items() if name not in sections]
+    lines = settings({name: value for name, value in tree.items() if name not in sections})
     for name, section in sections.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
+        lines += [f"[{name}]", *settings(section)]
     return "\n".join(lines) + "\n"

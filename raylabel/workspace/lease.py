@@ -38,6 +38,8 @@ class Lease:
     number: int
     writer: str
     who: str = DRIVER
+    after_loss: bool = False
+    """Whether the holder before never gave it back: it was killed, or its machine went away."""
     lost: str | None = field(default=None)
 
     def check(self) -> None:
@@ -82,7 +84,7 @@ def hold(store: Store, who: str = DRIVER) -> Iterator[Lease]:
 
 def acquire(store: Store, who: str = DRIVER) -> Lease:
     """Take the lease, or raise LeaseHeld with its holder and when to try again."""
-    newest = _newest(store, who)
+    newest, after_loss = _newest(store, who), False
     if newest is not None:
         holder = json.loads(store.read(_name(who, newest)))
         left = _seconds_left(holder)
@@ -91,7 +93,9 @@ def acquire(store: Store, who: str = DRIVER) -> Lease:
                 f"{store.root}: another {who} holds it (process {holder['pid']} on {holder['host']}); "
                 f"wait for it or stop it, its lease ends {left:.0f} s after its last sign of life"
             )
-    lease = Lease(store=store, number=(newest or 0) + 1, writer=uuid.uuid4().hex, who=who)
+        after_loss = not holder["released"]
+    number, writer = (newest or 0) + 1, uuid.uuid4().hex
+    lease = Lease(store=store, number=number, writer=writer, who=who, after_loss=after_loss)
     if not store.create(_name(who, lease.number), _content(lease.writer, released=False)):
         raise LeaseHeld(f"{store.root}: another {who} took it at this moment; try again when that one is done")
     return lease

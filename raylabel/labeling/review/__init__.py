@@ -37,12 +37,14 @@ def serve(campaign: Campaign, *, host: str, port: int, names: Iterable[str] = ()
         LeaseHeld: another review server holds the workspace.
         ConfigError: the address cannot be listened on.
     """
-    with hold(campaign.store, REVIEW):
+    with hold(campaign.store, REVIEW) as lease:
         listening = _listen(host, port)
         port = listening.getsockname()[1]
         token = os.environ.get(TOKEN, "") or ("" if host in LOOPBACK else secrets.token_urlsafe(24))
-        hosts = frozenset(name.lower() for name in (*LOOPBACK, *names, *(() if host in LOOPBACK else _own_names(host))))
-        server = Server(Live(campaign), hosts=hosts, token=token, cookie=f"raylabel-{port}")
+        hosts = {*LOOPBACK, *names} | (set() if host in LOOPBACK else _own_names(host))
+        live = Live(campaign, after_loss=lease.after_loss)
+        known = frozenset(name.lower() for name in hosts)
+        server = Server(live, hosts=known, token=token, cookie=f"raylabel-{port}")
         shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
         shown = f"[{shown}]" if ":" in shown else shown
         tell(f"http://{shown}:{port}/{f'?token={token}' if token else ''}")
@@ -57,6 +59,7 @@ def _listen(host: str, port: int) -> socket.socket:
         found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
+        found.listen(128)  # whoever comes from now on waits for the server to be ready
     except OSError as error:
         raise ConfigError(
             f"{host}:{port}: cannot be listened on ({error.strerror or error}); choose another --host or --port"
@@ -64,7 +67,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def _own_names(host: str) -> list[str]:
+def _own_names(host: str) -> set[str]:
     """Every name and address that this machine goes by."""
     addresses = [a.address.partition("%")[0] for found in psutil.net_if_addrs().values() for a in found]
-    return [host, socket.gethostname(), socket.getfqdn(), *addresses]
+    return {host, socket.gethostname(), socket.getfqdn(), *addresses}

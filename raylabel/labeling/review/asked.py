@@ -83,10 +83,10 @@ class Asked:
         """As `Queue.next`, now."""
         return self.queue.next(annotator, page, time.monotonic(), size=size, single=single, keep=keep)
 
-    def beat(self, annotator: str, page: str) -> None:
-        """A page is open."""
+    def beat(self, annotator: str, page: str, rows: Sequence[int]) -> None:
+        """A page is open, and shows these items."""
         now = time.monotonic()
-        self.queue.renew(page, now)
+        self.queue.renew(annotator, page, now, rows)
         self.figures.seen(annotator, now)
 
     async def answer(

@@ -24,6 +24,9 @@ from raylabel.workspace.lease import holder_of
 LOOK_S, LOOK_FAR_S = 1.0, 5.0
 """Seconds between two looks at a workspace on this machine, and at one in an object store."""
 
+RECLAIM_S = 6.0
+"""After a crash nothing is given out for so long: pages that are still open say first what they show."""
+
 AHEAD = 72
 """Pictures that are fetched ahead of what is shown."""
 
@@ -35,10 +38,12 @@ class Live:
 
     Args:
         campaign: begun, its pool planned.
+        after_loss: whether the server before was killed.
     """
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, *, after_loss: bool = False) -> None:
         self.campaign = campaign
+        self._after_loss, self._gives_from = after_loss, 0.0
         self.state: State = "waiting"
         self.asked: Asked | None = None
         self.pictures: Pictures | None = None
@@ -48,10 +53,19 @@ class Live:
         self.trouble = ""
         """Why the last look failed; "" if it did not."""
 
+    def open(self) -> None:
+        """Pages can speak to the server from now on."""
+        self._gives_from = time.monotonic() + (RECLAIM_S if self._after_loss else 0.0)
+
     def close(self) -> None:
         """Let go of what reads ahead."""
         if self.pictures is not None:
             self.pictures.close()
+
+    @property
+    def gives(self) -> bool:
+        """Whether items are given out now."""
+        return self.state == "asking" and time.monotonic() >= self._gives_from
 
     async def keep_looking(self) -> None:
         """Look again and again, until cancelled."""
@@ -124,6 +138,7 @@ class Live:
         asked, campaign = self.asked, self.campaign
         facts: dict[str, Any] = {
             "state": self.state,
+            "gives": self.gives,
             "trouble": self.trouble,
             "driver": self.driver,
             "num_rounds": campaign.config.budget.rounds,

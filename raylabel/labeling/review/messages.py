@@ -27,7 +27,7 @@ class Next(_Message):
     page: Id
     single: bool
     size: Annotated[int, Field(ge=1, le=MOST_ITEMS)]
-    keep: Annotated[list[Row], Field(max_length=3 * MOST_ITEMS)] = []
+    keep: Annotated[list[Row], Field(max_length=5 * MOST_ITEMS)] = []
 
 
 class Item(_Message):
@@ -63,9 +63,10 @@ class Submission(_Message):
 
 
 class Page(_Message):
-    """A page undoes its annotator's last submission, or is closed."""
+    """A page is open and shows rows, undoes its annotator's last submission, or is closed."""
 
     page: Id
+    rows: Annotated[list[Row], Field(max_length=5 * MOST_ITEMS)] = []
 
 
 def screen_of(screen: Screen, number: int | None) -> dict[str, Any]:

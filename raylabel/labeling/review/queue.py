@@ -139,7 +139,7 @@ class Queue:
         Returns:
             A screen; "empty" where nothing is open to this annotator.
         """
-        self.sweep(now)
+        self.renew(annotator, page, now, keep)
         self.give_back(page, keep=keep)
         kind, group, pile = "single", None, self._order
         if not single:
@@ -153,7 +153,7 @@ class Queue:
         return Screen(kind, tuple(self._as_shown(row) for row in rows), group)
 
     def take(self, annotator: str, page: str, now: float, rows: Iterable[int]) -> None:
-        """Lease a page these items, as far as nobody else holds them: what it takes back by undoing."""
+        """Lease a page these items, as far as nobody holds them: what it takes back by undoing, or shows already."""
         for row in rows:
             if self.holder(row, now) is None:
                 self._shelve(row)
@@ -164,10 +164,16 @@ class Queue:
         lease = self._leases.get(row)
         return lease if lease is not None and lease.until > now else None
 
-    def renew(self, page: str, now: float) -> None:
-        """A page gave a sign of life."""
+    def renew(self, annotator: str, page: str, now: float, rows: Iterable[int]) -> None:
+        """A page gave a sign of life, and says what it shows: what nobody else was given stays its own.
+
+        After a crash the server knows of no leases; this is how it learns of them again.
+        """
+        self.sweep(now)
         for row in self._pages.get(page, ()):
             self._leases[row] = Lease(page, self._leases[row].annotator, now + LEASE_S)
+        open_to_it = (row for row in rows if row in self._open and annotator not in self._said.get(row, ()))
+        self.take(annotator, page, now, open_to_it)
 
     def give_back(self, page: str, *, keep: Collection[int] = ()) -> None:
         """Items that a page no longer shows are open again, before all others."""

@@ -56,7 +56,7 @@ class Server:
             Route("/", self.page),
             Route("/enter", self.enter, methods=["GET", "POST"]),
             Route("/api/campaign", self.campaign),
-            Route("/api/status", self.status),
+            Route("/api/status", self.status, methods=["POST"]),
             Route("/api/next", self.next, methods=["POST"]),
             Route("/api/answer", self.answer, methods=["POST"]),
             Route("/api/undo", self.undo, methods=["POST"]),
@@ -74,6 +74,7 @@ class Server:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         await self.live.look()
+        self.live.open()
         looking = asyncio.create_task(self.live.keep_looking())
         yield
         looking.cancel()
@@ -117,16 +118,16 @@ class Server:
 
     async def status(self, request: Request) -> Response:
         """How far things are; a page that asks is open."""
-        name, page = self._someone(request), request.query_params.get("page", "")
+        name, message = self._someone(request), await _read(request, Page)
         if self.live.asked is not None:
-            self.live.asked.beat(name, page)
+            self.live.asked.beat(name, message.page, message.rows)
         return JSONResponse(self.live.status(name))
 
     async def next(self, request: Request) -> Response:
         """The next screen."""
         name, message = self._someone(request), await _read(request, Next)
         asked = self.live.asked
-        if asked is None or self.live.state != "asking":
+        if asked is None or not self.live.gives:
             return JSONResponse(screen_of(Screen("empty"), None))
         screen = asked.next(name, message.page, size=message.size, single=message.single, keep=message.keep)
         self._fetch_ahead(asked, screen)

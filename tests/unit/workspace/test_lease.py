@@ -260,3 +260,14 @@ def test_a_review_server_holds_a_lease_of_its_own(store):
         assert caught.value.exit_code == 5
     assert store.list("review.lease") == store.list("driver.lease") == ["000001.json"]
     assert holder_of(store, lease.REVIEW) is None
+
+
+def test_whoever_follows_knows_whether_the_lease_was_given_back(store):
+    with hold(store) as first:
+        assert not first.after_loss
+    with hold(store) as second:
+        assert not second.after_loss
+    driver = Driver(store)
+    driver.kill()
+    with hold(store) as fourth:
+        assert (fourth.number, fourth.after_loss) == (4, True)

@@ -23,7 +23,7 @@ async function ask(path, body) {
 }
 
 export const campaign = () => ask("/api/campaign");
-export const status = () => ask(`/api/status?page=${page}`);
+export const status = (rows) => ask("/api/status", { page, rows });
 export const problem = (row) => ask(`/problem/${row}`);
 export const undo = () => ask("/api/undo", { page });
 export const enough = () => ask("/api/enough", { page });

@@ -37,6 +37,7 @@ export function search(classes) {
     };
     text.oninput = () => { at = 0; draw(); };
     text.onkeydown = (event) => {
+      event.stopPropagation(); // the box may be closed by the time that the page hears of it
       if (event.key === "ArrowDown" || event.key === "ArrowUp") at = Math.max(0, Math.min(found.length - 1, at + (event.key === "ArrowDown" ? 1 : -1)));
       else if (event.key === "Enter" && found.length) { event.preventDefault(); choose(found[at]); return; }
       else return;

@@ -92,7 +92,7 @@ class Desk {
   async look() {
     let facts;
     try {
-      facts = await api.status();
+      facts = await api.status(this.#held());
     } catch (error) {
       trouble(`The server does not answer: ${error.message}`);
       this.away = true;
@@ -116,7 +116,7 @@ class Desk {
   }
 
   async #awaken() {
-    if (this.facts.state === "asking" && this.facts.num_open_to_me > 0) {
+    if (this.facts.gives && this.facts.num_open_to_me > 0) {
       this.coming = null;
       await this.advance();
     } else {
@@ -163,6 +163,7 @@ class Desk {
     const facts = this.facts;
     if (!facts) return [make("h1", { text: "Loading …" })];
     const title = { done: "Done", working: "The loop is at work", waiting: "Waiting for the first questions" }[facts.state]
+      ?? (facts.gives ? null : "The server has just begun again: a moment")
       ?? (facts.num_open ? "Nothing is left for you" : "All answered");
     const others = facts.state === "asking" && facts.num_open
       ? `${counted(facts.num_open, "item")} wait for somebody else, or are on somebody's screen. Train now goes on without them, as far as they are not needed.` : "";

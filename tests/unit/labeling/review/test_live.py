@@ -7,7 +7,7 @@ from raylabel import schema
 from raylabel.errors import AnswersError, StorageError
 from raylabel.labeling.answers import collect
 from raylabel.labeling.review.asked import Said
-from raylabel.labeling.review.live import Live
+from raylabel.labeling.review.live import RECLAIM_S, Live
 from raylabel.workspace import Record, Store, hold, write_part
 
 
@@ -137,3 +137,17 @@ def test_my_own_figures(live):
     assert (status["mine"]["num_answers"], status["num_open_to_me"]) == (1, 9)
     assert live.status("bob")["mine"] is None
     assert collect(live.campaign, 1).num_rows == 1
+
+
+def test_after_a_crash_nothing_is_given_out_until_pages_could_say_what_they_show(asking, monkeypatch):
+    campaign = asking().campaign
+    clock = [100.0]
+    monkeypatch.setattr("raylabel.labeling.review.live.time.monotonic", lambda: clock[0])
+    clean, lost = Live(campaign), Live(campaign, after_loss=True)
+    for live in (clean, lost):
+        look(live)
+        live.open()
+        live.close()
+    assert clean.gives and not lost.gives
+    clock[0] += RECLAIM_S
+    assert lost.gives

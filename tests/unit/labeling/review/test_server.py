@@ -63,7 +63,7 @@ def client(server):
 def test_whoever_has_no_name_is_asked_for_it(server):
     nobody = Client(server, name="")
     assert nobody.ask("/").headers["location"] == "/enter"
-    assert nobody.ask("/api/status").status_code == 403
+    assert nobody.ask("/api/status", {"page": PAGE}).status_code == 403
     form = nobody.ask("/enter", method="POST", content="name=J%C3%BCrgen+%3Cb%3E")
     assert (form.status_code, form.headers["location"]) == (303, "/")
     nobody.cookies = {"raylabel-name": form.headers["set-cookie"].partition("=")[2].partition(";")[0]}
@@ -101,7 +101,7 @@ def test_what_goes_to_a_labeler_tells_nothing_of_what_it_is_for(client, asked):
         for _ in range(6):
             text = json.dumps(client.next(single=single, size=20))
             assert not any(word in text for word in SECRET)
-    assert not any(word in client.ask(f"/api/status?page={PAGE}").text for word in SECRET)
+    assert not any(word in client.ask("/api/status", {"page": PAGE}).text for word in SECRET)
 
 
 def test_answers_are_saved_before_the_page_is_told(client, asked):
@@ -110,7 +110,7 @@ def test_answers_are_saved_before_the_page_is_told(client, asked):
     assert done.json() == {"saved": [rows[0]], "refused": []}
     [stored] = collect(asked.campaign, 1).to_pylist()
     assert (stored["annotator"], stored["label"], stored["seconds"], stored["comment"]) == ("ann", "1", 3.0, "blurred")
-    assert client.ask(f"/api/status?page={PAGE}").json()["num_open"] == 9
+    assert client.ask("/api/status", {"page": PAGE}).json()["num_open"] == 9
 
 
 def test_another_persons_item_is_refused_in_words(server, client):
@@ -162,7 +162,7 @@ def test_a_store_that_fails_is_told_and_nothing_counts_as_saved(client, server, 
     monkeypatch.setattr(server.live.asked.ledger, "append", broken)
     found = client.say(46)
     assert (found.status_code, found.json()) == (503, {"error": "the disk is full; free some space"})
-    assert client.ask(f"/api/status?page={PAGE}").json()["num_open"] == 10
+    assert client.ask("/api/status", {"page": PAGE}).json()["num_open"] == 10
     monkeypatch.undo()
     assert client.say(46).json()["saved"] == [46]
 
@@ -201,7 +201,7 @@ def test_a_page_that_is_closed_gives_its_items_back(server, client):
 def test_train_now(client, server):
     client.say(46)
     assert client.ask("/api/enough", {"page": PAGE}).json() == {}
-    status = client.ask(f"/api/status?page={PAGE}").json()
+    status = client.ask("/api/status", {"page": PAGE}).json()
     assert status["is_enough"]
     server.live.state = "working"
     refused = client.ask("/api/enough", {"page": PAGE})
