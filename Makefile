@@ -6,6 +6,7 @@ READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 S3     := $(VENV)/s3-server/.ready
 STUDIO := $(VENV)/label-studio/.ready
+WEB    := $(VENV)/.ready-browser
 DAFT   := $(VENV)/peers-daft/.ready
 OTHERS := $(VENV)/peers-autofaiss/.ready $(VENV)/peers-select/.ready
 PIP    := --disable-pip-version-check --quiet
@@ -15,7 +16,7 @@ PIP    := --disable-pip-version-check --quiet
 demo: $(READY)
 	$(BIN)/raylabel demo
 
-test: check
+test: check $(WEB)
 	$(BIN)/python -m pytest
 
 check: $(DEV) $(S3) $(STUDIO)
@@ -24,7 +25,7 @@ check: $(DEV) $(S3) $(STUDIO)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DEV) $(S3) $(DAFT) $(OTHERS)
+bench: $(DEV) $(S3) $(WEB) $(DAFT) $(OTHERS)
 	for name in decode engine label store rescore resume memory index selection efficiency rare certificate loops confidence people weak exchange review driver_memory campaign; do \
 		$(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
@@ -40,6 +41,14 @@ $(READY): pyproject.toml
 
 $(DEV): $(READY)
 	$(BIN)/python -m pip install $(PIP) --editable ".[dev]"
+	touch $@
+
+# The browser of the review page's tests: one that is there, else Debian's, else Playwright's own.
+$(WEB): $(DEV)
+	command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| { test "$$(id -u)" = 0 && apt-get update -q && apt-get install -y -q chromium; } \
+		|| $(BIN)/playwright install chromium \
+		|| { echo "no browser for the tests of the review page: install Debian's package chromium, or Google Chrome"; exit 1; }
 	touch $@
 
 # The S3 server of the tests pins other versions of libraries than raylabel uses: it gets an environment of its own.

@@ -143,7 +143,8 @@ def _alone(work: tuple[list[bytes | None], Backbone, int, Arithmetic]) -> tuple[
     """Images a second of decoding, and of the model, in this process."""
     from raylabel.models.backbones import build  # torch is imported in the task, not in the driver
     from raylabel.models.encode import BatchEncoder, keep_freed_memory
-    from raylabel.pool.decode import Undecodable, decode
+    from raylabel.pool.decode import decode
+    from raylabel.pool.whole import Undecodable
 
     images, backbone, max_pixels, arithmetic = work
     keep_freed_memory()  # as the actors do

@@ -21,7 +21,7 @@ from raylabel.config import Config
 from raylabel.errors import WorkerLost
 
 if TYPE_CHECKING:
-    from raylabel.pool.decode import Undecodable
+    from raylabel.pool.whole import Undecodable
 
 TRIES_APART = 2
 """A process may also die of its machine: an image is blamed only when a second one dies of it. With the first pass that
@@ -48,7 +48,8 @@ class LocalDecoder:
 
     def decode_all(self, images: Sequence[bytes | None]) -> list[NDArray[np.uint8] | Undecodable]:
         """Decode images one after another; the watchdog is set anew every few."""
-        from raylabel.pool.decode import Undecodable, decode  # torch is imported on the workers, not in the driver
+        from raylabel.pool.decode import decode  # torch is imported on the workers, not in the driver
+        from raylabel.pool.whole import Undecodable
 
         found: list[NDArray[np.uint8] | Undecodable] = []
         for start in range(0, len(images), _AT_ONCE):
@@ -88,7 +89,7 @@ class IsolatedDecoder:
         return [self._decode(data) for data in images]
 
     def _decode(self, data: bytes | None) -> NDArray[np.uint8] | Undecodable:
-        from raylabel.pool.decode import Undecodable
+        from raylabel.pool.whole import Undecodable
 
         timeout_s = self._config.pool.decode_timeout_s
         for _ in range(TRIES_APART):

@@ -17,7 +17,7 @@ from raylabel.campaign import Campaign
 from raylabel.pool import Item, Plan, Shard, read_shard
 
 if TYPE_CHECKING:
-    from raylabel.pool.decode import Undecodable  # torch is imported on the workers, not in the driver
+    from raylabel.pool.whole import Undecodable
 
 READ_ROWS = 256
 

@@ -16,7 +16,8 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from raylabel.config import Backbone
 from raylabel.pool import orientation
-from raylabel.pool.decode import Undecodable, decode, to_size
+from raylabel.pool.decode import decode, to_size
+from raylabel.pool.whole import Undecodable
 
 _END = b"\xff\xd9"
 

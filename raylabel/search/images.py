@@ -44,7 +44,8 @@ def with_vectors(opened: Opened, queries: Sequence[Query]) -> list[Query]:
 
 
 def _pixels(opened: Opened, query: Query) -> NDArray[np.uint8]:
-    from raylabel.pool.decode import Undecodable, decode  # torch takes seconds to import
+    from raylabel.pool.decode import decode  # torch takes seconds to import
+    from raylabel.pool.whole import Undecodable
 
     config = opened.campaign.config
     try:
@@ -100,7 +101,8 @@ def thumbnails(opened: Opened, rows: Iterable[int]) -> dict[int, NDArray[np.uint
 
 def thumbnail(opened: Opened, image: bytes | None) -> NDArray[np.uint8] | str:
     """An encoded image as (SIDE, SIDE, 3) uint8, or in words why not."""
-    from raylabel.pool.decode import Undecodable, decode
+    from raylabel.pool.decode import decode
+    from raylabel.pool.whole import Undecodable
 
     config = opened.campaign.config
     try:

@@ -17,8 +17,9 @@ from raylabel.campaign import EncoderRef
 from raylabel.errors import PoolError
 from raylabel.models import backbones, weights
 from raylabel.pool import ShardUnreadable, Want
-from raylabel.pool.decode import Undecodable, decode
+from raylabel.pool.decode import decode
 from raylabel.pool.read import fetch_from
+from raylabel.pool.whole import Undecodable
 from raylabel.training.work import Work
 
 _BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

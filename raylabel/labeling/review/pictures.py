@@ -20,6 +20,7 @@ from PIL import Image
 from raylabel.campaign import Campaign
 from raylabel.pool import Item, Plan, Shard, ShardUnreadable, Want
 from raylabel.pool.read import fetch_from
+from raylabel.pool.whole import Undecodable, decode_whole
 
 SIDES = {"small": 256, "large": 1_600}
 """Pixels of the longer side."""
@@ -125,8 +126,6 @@ class Pictures:
 
 def render(data: bytes | None, side: int, *, max_pixels: int) -> Picture:
     """Encode an image anew, no side longer than `side`; a smaller one keeps its size."""
-    from raylabel.pool.decode import Undecodable, decode_whole  # torch takes seconds to import
-
     try:
         image = decode_whole(data, max_pixels=max_pixels, least=side)
     except Undecodable as error:

@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from torchvision.transforms import v2
 
 from raylabel.config import Backbone
-from raylabel.pool.decode import Undecodable, decode, decode_whole, to_rgb
+from raylabel.pool.decode import decode
+from raylabel.pool.whole import Undecodable, to_rgb
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
@@ -782,39 +783,3 @@ def test_errors_of_decoders_that_are_no_os_error_are_refusals():
             except Undecodable:
                 refused += 1
     assert 100 < refused < 3 * len(places)
-
-
-def test_a_whole_picture_is_shown_as_it_is_and_a_jpeg_no_smaller_than_wanted():
-    for kind in ("PNG", "WEBP", "BMP"):
-        found = decode_whole(
-            encoded(quarters(64), kind, **({"lossless": True} if kind == "WEBP" else {})), max_pixels=10**6
-        )
-        assert np.array_equal(np.asarray(found), np.asarray(quarters(64)))
-    large = encoded(quarters(512), "JPEG", quality=95)
-    assert decode_whole(large, max_pixels=10**6).size == (512, 512)
-    assert decode_whole(large, max_pixels=10**6, least=100).size == (128, 128)
-
-
-def test_a_whole_picture_is_turned_as_it_says():
-    image, exif = quarters(64), Image.Exif()
-    exif[0x0112] = 6
-    found = decode_whole(encoded(image, "JPEG", exif=exif, quality=95), max_pixels=10**6)
-    expected = np.asarray(
-        ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(image, "JPEG", exif=exif, quality=95))))
-    )
-    assert np.array_equal(np.asarray(found), expected)
-
-
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        (b"", "empty"),
-        (b"<svg onload=alert(1)>", "not_an_image"),
-        (encoded(quarters(64), "PNG")[:-60], "cut"),
-        (encoded(quarters(200), "PNG"), "too_large"),
-    ],
-)
-def test_what_is_no_whole_picture(data, code):
-    with pytest.raises(Undecodable) as caught:
-        decode_whole(data, max_pixels=10_000)
-    assert caught.value.code == code

@@ -59,7 +59,8 @@ class Desk {
     const seconds = Math.min((performance.now() - this.since) / 1000, 86400);
     if (rest) this.lined.unshift(rest);
     if (items.length) {
-      this.sending = Promise.all([this.sending, api.send(this.screen.round, items, seconds, told)]);
+      const sent = api.send(this.screen.round, items, seconds, told).then(() => this.#lookSoon());
+      this.sending = Promise.all([this.sending, sent]);
       drawSaved();
     }
     this.advance();
@@ -74,6 +75,7 @@ class Desk {
   async undo() {
     await this.sending;
     const { round, items } = await api.undo();
+    this.#lookSoon();
     if (!items.length) {
       trouble("There is nothing to undo.");
       return;
@@ -106,6 +108,14 @@ class Desk {
     if (byId("people-box").open) dialogs.drawPeople(facts);
     if (moved) await this.#moved();
     else if (this.facts && !this.view && this.screen) await this.#awaken();
+  }
+
+  // What was saved moves the figures: look, once for all that is saved together.
+  #lookSoon() {
+    this.soon ??= setTimeout(() => {
+      this.soon = null;
+      this.look();
+    }, 200);
   }
 
   // The loop has gone on: what was asked before is asked no more.
