@@ -99,6 +99,7 @@ def write_campaign(
         "pool": {"path": str(_write_pool(place / "pool", data))},
         "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
         "budget": {"train_answers": max(2 * num_train, 4), "audit_answers": num_audit, "rounds": 3},
+        "sampling": {"max_candidates": 2 * num_train + 4},
         "labeling": {"poll_s": 0.2, **labeling},
         "acceptance": {"max_error": 0.5},
     }

@@ -151,3 +151,18 @@ def test_after_a_crash_nothing_is_given_out_until_pages_could_say_what_they_show
     assert clean.gives and not lost.gives
     clock[0] += RECLAIM_S
     assert lost.gives
+
+
+def test_a_workspace_in_an_object_store(asking, s3_prefix):
+    asked = asking(num_train=6, num_audit=4, workspace=s3_prefix)
+    live = Live(asked.campaign)
+    look(live)
+    assert answer(live, 45).saved == (45,)
+    assert [row["id"] for row in collect(asked.campaign, 1).to_pylist()] == ["item-000045"]
+    again = Live(asked.campaign)
+    look(again)
+    assert again.status("ann")["num_open"] == 9
+    pictures = again.pictures.want([46, 47], "small")
+    assert all(picture.result(20).problem is None for picture in pictures.values())
+    for each in (live, again):
+        each.close()
