@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Iterable
 
 import psutil
@@ -50,6 +51,8 @@ def serve(campaign: Campaign, *, host: str, port: int, names: Iterable[str] = ()
         tell(f"http://{shown}:{port}/{f'?token={token}' if token else ''}")
         settings = uvicorn.Config(server.app, log_level="warning", access_log=False, server_header=False)
         settings.timeout_graceful_shutdown = 3
+        # Threads that make pictures would hold up the one that answers, by 5 ms each time it waits for anything.
+        sys.setswitchinterval(0.0005)
         uvicorn.Server(settings).run(sockets=[listening])
 
 

@@ -87,7 +87,7 @@ class Live:
             asked, pictures = found
             self.close()
             self.asked, self.pictures = asked, pictures
-            self.pictures.want(asked.queue.coming(AHEAD), "small")
+            self.pictures.fetch(asked.queue.coming(AHEAD), "small")
             still_open = asked.queue.num_open
             say(f"review: round {asked.number} asks about {asked.num_items:,} items, {still_open:,} still open")
         elif self.asked is not None:

@@ -27,8 +27,8 @@ SIDES = {"small": 256, "large": 1_600}
 
 QUALITY = 85
 CACHE_BYTES = 256 << 20
-READERS = 8
-"""Shards that are read at once."""
+READERS = 4
+"""Shards that are read at once: more would keep answers waiting on a small machine."""
 
 
 @dataclass(frozen=True)
@@ -63,29 +63,34 @@ class Pictures:
         """Stop reading ahead."""
         self._readers.shutdown(wait=False, cancel_futures=True)
 
-    def want(self, rows: Iterable[int], side: str) -> dict[int, Future[Picture]]:
-        """Pictures of rows, as they come: those of one shard are read together.
+    def get(self, row: int, side: str) -> Future[Picture]:
+        """One picture, as soon as it is there.
 
         Raises:
             IndexError: a row beyond the pool.
         """
-        found: dict[int, Future[Picture]] = {}
-        missing: list[int] = []
+        self.fetch([row], side)
         with self._lock:
-            for row in rows:
-                key = (row, side)
-                if key in self._kept:
-                    self._kept.move_to_end(key)
-                    found[row] = Future()
-                    found[row].set_result(self._kept[key])
-                elif key in self._under_way:
-                    found[row] = self._under_way[key]
-                elif row not in found:
-                    found[row] = self._under_way[key] = Future()
-                    missing.append(row)
-        for shard, held in self.plan.by_shard(missing) if missing else ():
+            if (row, side) in self._under_way:
+                return self._under_way[row, side]
+            self._kept.move_to_end((row, side))
+            found: Future[Picture] = Future()
+            found.set_result(self._kept[row, side])
+            return found
+
+    def fetch(self, rows: Iterable[int], side: str) -> None:
+        """Fetch pictures ahead, as far as they are not there yet: those of one shard are read together.
+
+        Raises:
+            IndexError: a row beyond the pool.
+        """
+        with self._lock:
+            missing = [row for row in dict.fromkeys(rows) if (row, side) not in self._kept]
+            missing = [row for row in missing if (row, side) not in self._under_way]
+            work = self.plan.by_shard(missing) if missing else []
+            self._under_way |= {(row, side): Future() for row in missing}
+        for shard, held in work:
             self._readers.submit(self._read, shard, held, side)
-        return found
 
     def _read(self, shard: Shard, rows: NDArray[np.int64], side: str) -> None:
         """Read rows of one shard and settle their futures, whatever happens."""
@@ -117,7 +122,7 @@ class Pictures:
         with self._lock:
             self._kept[key] = picture
             self._size += len(picture.jpeg)
-            while self._size > self.cache_bytes:
+            while self._size > self.cache_bytes and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
                 self._size -= len(dropped.jpeg)
             future = self._under_way.pop(key)

@@ -136,12 +136,12 @@ class Server:
     def _fetch_ahead(self, asked: Asked, screen: Screen) -> None:
         assert self.live.pictures is not None, "there is a round"
         rows = [question.row for question in screen.questions]
-        self.live.pictures.want(rows, "large" if screen.kind == "single" else "small")
+        self.live.pictures.fetch(rows, "large" if screen.kind == "single" else "small")
         if screen.kind == "single":
             near = [row for question in screen.questions for row, _ in question.neighbours]
-            self.live.pictures.want(near, "small")
+            self.live.pictures.fetch(near, "small")
         else:
-            self.live.pictures.want(asked.queue.coming(AHEAD), "small")
+            self.live.pictures.fetch(asked.queue.coming(AHEAD), "small")
 
     async def answer(self, request: Request) -> Response:
         """Take answers; whoever is told that they are saved may rely on it."""
@@ -202,7 +202,7 @@ class Server:
         if side not in SIDES or asked is None or pictures is None or not asked.shows(row):
             raise HTTPException(404, "no such picture")
         # Shielded: others may wait for the same picture.
-        coming = asyncio.shield(asyncio.wrap_future(pictures.want([row], side)[row]))
+        coming = asyncio.shield(asyncio.wrap_future(pictures.get(row, side)))
         return await asyncio.wait_for(coming, PICTURE_S)
 
     def _asked(self, number: int | None) -> Asked:

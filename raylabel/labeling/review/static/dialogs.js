@@ -5,6 +5,13 @@ import { COMMANDS, keyOf } from "./keys.js";
 
 const SHOWN = 50;
 
+// What is done once a box is closed; the browser tells late, when the box may be open again for something else.
+function whenClosed(box, tell) {
+  box.onclose = () => {
+    if (!box.open) tell();
+  };
+}
+
 export const isOpen = () => document.querySelector("dialog[open]") !== null;
 
 export function help() {
@@ -44,7 +51,7 @@ export function search(classes) {
       event.preventDefault();
       draw();
     };
-    box.onclose = () => done(undefined);
+    whenClosed(box, () => done(undefined));
     text.value = "";
     draw();
     box.showModal();
@@ -56,7 +63,7 @@ export function comment(before) {
   const [box, text] = ["comment-box", "comment-text"].map(byId);
   text.value = before;
   return new Promise((done) => {
-    box.onclose = () => done(box.returnValue === "keep" ? text.value.trim() : undefined);
+    whenClosed(box, () => done(box.returnValue === "keep" ? text.value.trim() : undefined));
     box.returnValue = "";
     box.showModal();
     text.focus();
@@ -68,7 +75,7 @@ export function people(facts) {
   const box = byId("people-box");
   drawPeople(facts);
   return new Promise((done) => {
-    box.onclose = () => done(box.returnValue === "enough");
+    whenClosed(box, () => done(box.returnValue === "enough"));
     box.returnValue = "";
     box.showModal();
   });

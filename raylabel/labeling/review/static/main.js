@@ -11,6 +11,7 @@ import { Single } from "./single.js";
 import { turn } from "./theme.js";
 
 const SINGLES = 12;
+const MOST_TILES = 96;
 const LOOK_MS = 2000;
 
 class Desk {
@@ -50,13 +51,14 @@ class Desk {
       byId("work").replaceChildren(this.view.element);
       this.view.shown();
     }
-    byId("foot").hidden = this.view === null;
+    byId("foot").inert = this.view === null;
   }
 
   // Send what was said of the screen; `rest` are its items that are still to be asked.
   send(items, rest) {
     if (!items.length && !rest) return;
     const seconds = Math.min((performance.now() - this.since) / 1000, 86400);
+    trouble("");
     if (rest) this.lined.unshift(rest);
     if (items.length) {
       const sent = api.send(this.screen.round, items, seconds, told).then(() => this.#lookSoon());
@@ -67,6 +69,12 @@ class Desk {
   }
 
   confirm() {
+    const box = byId("work");
+    if (this.view.list && box.scrollTop + box.clientHeight < box.scrollHeight - 8) {
+      box.scrollBy(0, 0.8 * box.clientHeight);
+      trouble("There is more below: look at all of it first.");
+      return;
+    }
     const { sent, rest } = this.view.confirm();
     if (sent.length || this.view.guess != null) this.send(sent, rest);
     else trouble("Nothing is said yet: press a class's key first.");
@@ -165,8 +173,15 @@ class Desk {
     return screen;
   }
 
+  // As many tiles as are seen at once: whoever confirms a screen must have seen all of it.
   #tiles() {
-    return matchMedia("(max-width: 700px)").matches ? 12 : 30;
+    const box = byId("work");
+    const [least, gap, around, above] = ["--tile", "--gap", "--around", "--above"]
+      .map((name) => parseFloat(getComputedStyle(document.documentElement).getPropertyValue(name)));
+    const columns = Math.max(2, Math.floor((box.clientWidth - 2 * around + gap) / (least + gap)));
+    const tile = (box.clientWidth - 2 * around + gap) / columns;
+    const lines = Math.max(2, Math.floor((box.clientHeight - 2 * around - above + gap) / tile));
+    return Math.min(columns * lines, MOST_TILES);
   }
 
   #nothing() {

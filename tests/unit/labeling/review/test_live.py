@@ -162,7 +162,7 @@ def test_a_workspace_in_an_object_store(asking, s3_prefix):
     again = Live(asked.campaign)
     look(again)
     assert again.status("ann")["num_open"] == 9
-    pictures = again.pictures.want([46, 47], "small")
-    assert all(picture.result(20).problem is None for picture in pictures.values())
+    again.pictures.fetch([46, 47], "small")
+    assert all(again.pictures.get(row, "small").result(20).problem is None for row in (46, 47))
     for each in (live, again):
         each.close()

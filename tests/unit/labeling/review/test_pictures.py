@@ -1,6 +1,5 @@
 import io
 import threading
-from concurrent.futures import wait
 
 import numpy as np
 import pytest
@@ -67,14 +66,14 @@ def test_metadata_stays_behind():
 
 
 def test_pictures_of_the_pool(pool):
-    found = pool.want([3, 5, 119], "small")
-    wait(found.values(), timeout=20)
-    assert opened(found[3].result().jpeg).size == (32, 32)
-    assert found[5].result().problem[0] == "not_an_image"
+    pool.fetch([3, 5, 119, 3], "small")
+    assert opened(pool.get(3, "small").result(20).jpeg).size == (32, 32)
+    assert pool.get(5, "small").result(20).problem[0] == "not_an_image"
     expected = render(pool_bytes(pool, 119), 256, max_pixels=10**6)
-    assert found[119].result() == expected
+    assert pool.get(119, "small").result(20) == expected
     with pytest.raises(IndexError):
-        pool.want([120], "small")
+        pool.get(120, "small")
+    assert not pool._under_way
 
 
 def pool_bytes(pool, row):
@@ -96,33 +95,36 @@ def test_each_picture_is_read_once_whoever_waits(pool, monkeypatch):
         return fetch(plan, shard, rows, *rest)
 
     monkeypatch.setattr(module, "fetch_from", counted)
-    first, second = pool.want([1, 2], "small"), pool.want([2, 3], "small")
-    assert first[2] is second[2]
+    pool.fetch([1, 2], "small")
+    pool.fetch([2, 3], "small")
+    assert pool.get(2, "small") is pool.get(2, "small")
     gate.set()
-    wait([*first.values(), *second.values()], timeout=20)
+    for row in (1, 2, 3):
+        pool.get(row, "small").result(20)
     assert sorted(reads) == [[1, 2], [3]]
-    assert pool.want([1], "small")[1].done()
-    assert not pool.want([1], "large")[1].done() or len(reads) > 2
+    assert pool.get(1, "small").done()
+    pool.get(1, "large").result(20)
+    assert len(reads) == 3
 
 
 def test_the_cache_is_bounded_and_forgets_what_was_wanted_longest_ago(pool):
     for row in range(10):
-        pool.want([row], "small")[row].result(10)
-    sizes = [len(pool.want([row], "small")[row].result().jpeg) for row in range(10)]
+        pool.get(row, "small").result(10)
+    sizes = [len(pool.get(row, "small").result(10).jpeg) for row in range(10)]
     pool.cache_bytes = sum(sizes[6:])
-    pool.want([20], "small")[20].result(10)
+    pool.get(20, "small").result(10)
     assert sum(len(picture.jpeg) for picture in pool._kept.values()) == pool._size <= pool.cache_bytes
     assert (9, "small") in pool._kept and (0, "small") not in pool._kept
 
 
 def test_a_shard_that_is_gone_is_told_and_other_errors_reach_those_who_wait(pool, tmp_path, monkeypatch):
     (tmp_path / "campaign" / "pool" / "part-00000.parquet").unlink()
-    assert pool.want([1], "small")[1].result(10).problem[0] == "missing"
+    assert pool.get(1, "small").result(10).problem[0] == "missing"
 
     def broken(*_):
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(module, "fetch_from", broken)
     with pytest.raises(RuntimeError, match="no memory"):
-        pool.want([2], "small")[2].result(10)
+        pool.get(2, "small").result(10)
     assert not pool._under_way
