@@ -200,9 +200,13 @@ class Store:
 
     def list(self, prefix: str) -> list[str]:
         """Names of the objects directly below a folder, sorted; none where the folder is missing."""
-        filesystem, path = open_filesystem(self.uri(prefix))
         with self._failing("list", prefix):
             try:
+                if self.is_local:
+                    # Not fsspec: it asks the disk about each of what may be many thousand small files.
+                    with os.scandir(self.uri(prefix)) as entries:
+                        return sorted(e.name for e in entries if e.is_file() and not e.name.startswith(".draft-"))
+                filesystem, path = open_filesystem(self.uri(prefix))
                 found = _retried(lambda: filesystem.ls(path, detail=True))
             except FileNotFoundError:
                 return []

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from raylabel.labeling.answers import Answer, Ledger
+from raylabel.labeling.answers import Answer, Ledger, taken
 
 GATHER_S = 0.004
 """Answers that come so shortly after one another share a commit."""
@@ -43,6 +43,10 @@ class Commits:
 
     async def refresh(self) -> list[dict[str, Any]]:
         """What others have appended since the last look."""
+        # Listed beside the commits, which need not wait for it.
+        names = await asyncio.to_thread(taken, self.ledger.campaign, self.ledger.number)
+        if self.ledger.names.issuperset(names):
+            return []
         async with self._at_work:
             return await asyncio.to_thread(self.ledger.refresh)
 
