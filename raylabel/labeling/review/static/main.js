@@ -170,6 +170,8 @@ class Desk {
       await this.sending;
       screen = await this.#fetch();
     }
+    // Why there is nothing is told as it is now: the server may have just begun again.
+    if (screen?.kind === "empty") this.facts = await api.status(this.#held()).catch(() => this.facts);
     return screen;
   }
 
