@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 from campaigns import invoke, write_toml
 
-from raylabel.campaign import find_campaign
+from raylabel.opening import find_campaign
 from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
 from raylabel.labeling.review.live import Live

@@ -214,3 +214,17 @@ def test_static_files_and_nothing_beside_them(client):
     assert client.ask("/static/main.js").status_code == 200
     assert client.ask("/static/../server.py").status_code == 404
     assert client.ask("/static/%2e%2e/server.py").status_code == 404
+
+
+def test_pictures_of_the_next_screen_are_fetched_before_it_is_asked_for(client, server):
+    pictures = server.live.pictures
+    shown = []
+    for _ in range(3):
+        screen = client.next(single=False, size=2, keep=shown)
+        rows = [item["row"] for item in screen["items"]]
+        if shown:
+            assert all((row, "small") in pictures._kept for row in rows)
+        shown += rows
+        for future in list(pictures._under_way.values()):
+            future.result(20)
+    assert len(set(shown)) == 6
