@@ -85,7 +85,7 @@ def write_campaign(
         has_model: round 1 asks, with guesses and neighbours; else round 0, with clusters.
         classes: at least 10.
         images: bytes of rows that are no digit.
-        labeling: settings of that section, and `workspace`.
+        labeling: settings of that section; `workspace`, and `pool`, an s3:// prefix that the pool is copied to.
     """
     first = NUM_ANSWERED if has_model else 0
     count = first + num_train + num_audit
@@ -93,10 +93,11 @@ def write_campaign(
     for row, other in (images or {}).items():
         data[row] = other
     workspace = labeling.pop("workspace", str(place / "workspace"))
+    pool = _copied(_write_pool(place / "pool", data), labeling.pop("pool", ""))
     tree: dict[str, Any] = {
         "workspace": workspace,
         "classes": classes,
-        "pool": {"path": str(_write_pool(place / "pool", data))},
+        "pool": {"path": pool},
         "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
         "budget": {"train_answers": max(2 * num_train, 4), "audit_answers": num_audit, "rounds": 3},
         "sampling": {"max_candidates": 2 * num_train + 4},
@@ -105,7 +106,7 @@ def write_campaign(
     }
     config = Config.model_validate(tree)
     campaign = _begin(config)
-    _commit_plan(campaign, place / "pool", count)
+    _commit_plan(campaign, pool, count)
     audit = np.arange(first, first + num_audit, dtype=np.int64)
     columns = {
         "row": audit,
@@ -134,6 +135,16 @@ def _write_pool(folder: Path, data: list[bytes]) -> Path:
     return folder
 
 
+def _copied(folder: Path, target: str) -> str:
+    """The pool where it is to lie."""
+    if not target:
+        return str(folder)
+    filesystem, path = open_filesystem(target)
+    for file in folder.iterdir():
+        filesystem.put_file(str(file), f"{path}/{file.name}")
+    return target
+
+
 def _begin(config: Config) -> Campaign:
     profile = Profile(Arithmetic("cpu", "float32", fused=False, compiled=False, batch_size=32, threads=1), 1, "", {})
     mine = {
@@ -151,14 +162,14 @@ def _commit(campaign: Campaign, name: str, table: str, rows: pa.Table, **facts: 
     campaign.records.commit(name, Record(facts=facts, parts={table: [part]}))
 
 
-def _commit_plan(campaign: Campaign, folder: Path, count: int) -> None:
+def _commit_plan(campaign: Campaign, folder: str, count: int) -> None:
     shards = []
     for index, start in enumerate(range(0, count, ROWS)):
         name, rows = f"part-{index:05d}.parquet", min(ROWS, count - start)
-        filesystem, path = open_filesystem(str(folder / name))
+        filesystem, path = open_filesystem(f"{folder}/{name}")
         groups = (0, -(-rows // ROW_GROUP))
         shards.append(Shard(index, name, start, rows, etag_of(filesystem.info(path)), groups))
-    plan = Plan(str(folder), "parquet", "id", tuple(shards))
+    plan = Plan(folder, "parquet", "id", tuple(shards))
     campaign.records.commit("pool/plan-0000", Record(facts=plan.to_json()))
 
 

@@ -1,8 +1,9 @@
 """The review page: how fast one person answers by keyboard, and how quick it stays for twenty at a queue of 100,000.
 
 A real browser draws the first page of the long queue, and confirms some 300 items in grid mode by scripted keys: on
-every screen the wrong tiles are corrected, and the next screen is waited for as a person would. Twenty annotators then
-ask for batches and answer them over HTTP, as fast as they can, while every answer is committed to the workspace.
+every screen the wrong tiles are corrected, and the next screen is waited for as a person would; once with workspace and
+pool on this disk, once with both in an object store. Twenty annotators then ask for batches and answer them over HTTP,
+as fast as they can, while every answer is committed to the workspace.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -174,9 +176,11 @@ def long_queue(place: Path, outcome: Outcome, *, num: int, seconds: float) -> No
     )
 
 
-def by_keyboard(place: Path, outcome: Outcome, *, wanted: int) -> None:
-    """One person in grid mode."""
-    asked = write_campaign(place / "grid", num_train=2 * wanted, num_audit=wanted // 10)
+def by_keyboard(place: Path, outcome: Outcome, *, wanted: int, bucket: str = "") -> None:
+    """One person in grid mode, with workspace and pool on this disk or in a bucket."""
+    there: dict[str, Any] = {"workspace": f"{bucket}/workspace", "pool": f"{bucket}/pool"} if bucket else {}
+    where = "s3://" if bucket else "disk"
+    asked = write_campaign(place / f"grid-{len(where)}", num_train=2 * wanted, num_audit=wanted // 10, **there)
     with served(asked) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=BROWSER)
         page, _ = entered(browser, address)
@@ -185,11 +189,38 @@ def by_keyboard(place: Path, outcome: Outcome, *, wanted: int) -> None:
     labels = Ledger(asked.campaign, asked.number).latest
     classes = asked.campaign.config.classes
     right = [row["label"] == classes[asked.truth[int(name[5:])]] for (name, _), row in labels.items()]
-    what = f"{done} answers by keyboard in grid mode, guesses 90 % right"
+    what = f"{done} answers by keyboard in grid mode, guesses 90 % right, {where}"
     outcome.rows.append((what, f"{spent:.1f} s", "60 s for 300"))
-    outcome.rows.append(("longest wait for the next screen", f"{longest * 1000:.0f} ms", ""))
-    outcome.notes.append(f"{len(labels)} answers by keyboard are saved, {sum(right)} of them right.")
-    outcome.limits |= {"300 by keyboard, s": 300 * spent / done}
+    outcome.rows.append(
+        (f"longest wait for the next screen with its pictures, {where}", f"{longest * 1000:.0f} ms", "")
+    )
+    outcome.notes.append(f"{len(labels)} answers by keyboard are saved ({where}), {sum(right)} of them right.")
+    outcome.limits |= {f"300 by keyboard, {where}, s": 300 * spent / done, f"longest wait, {where}, s": longest}
+
+
+@contextmanager
+def object_store(place: Path) -> Iterator[str]:
+    """A real S3 server on loopback, as the tests have it: a bucket of it."""
+    command = Path(__file__).resolve().parent.parent / ".venv" / "s3-server" / "bin" / "ministack"
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ.update({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", **keys})
+    server = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "s3", "S3_DATA_DIR": str(place)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([str(command)], env={**os.environ, **server}, **quiet) as process:  # type: ignore[call-overload]
+        try:
+            while True:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                time.sleep(0.1)
+            import s3fs
+
+            s3fs.S3FileSystem().mkdir("review")
+            yield "s3://review"
+        finally:
+            process.terminate()
 
 
 def chromium() -> str | None:
@@ -204,6 +235,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = options.work or Path(folder)
         by_keyboard(place, outcome, wanted=60 if options.quick else CONFIRMED)
+        with object_store(place / "s3") as bucket:
+            by_keyboard(place, outcome, wanted=60 if options.quick else CONFIRMED, bucket=bucket)
         long_queue(place, outcome, num=2_000 if options.quick else 100_000, seconds=5 if options.quick else 30)
     finish(outcome, save=options.save)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 from campaigns import invoke, write_toml
 
-from raylabel.opening import find_campaign
 from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
 from raylabel.labeling.review.live import Live
 from raylabel.labeling.review.server import Server
+from raylabel.opening import find_campaign
 
 
 def answer_all(campaign, truth: dict[str, str]) -> list[dict]:
