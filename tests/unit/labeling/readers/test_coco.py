@@ -27,6 +27,9 @@ def test_coco(tmp_path):
         ({"annotations": [{"image_id": 7}]}, "annotation 1: expected an object with category_id"),
         ({"annotations": [3]}, "annotation 1: expected an object with image_id"),
         ({"images": [{"id": [1], "file_name": "x"}]}, "image 1: expected an object with id"),
+        ({"annotations": {"1": {"image_id": 7}}}, "expected an array of annotations, found another value"),
+        ({"annotations": {"item": {"image_id": 7, "category_id": 2}}}, "expected an array of annotations, found another"),
+        ({"annotations": "none"}, "expected an array of annotations, found another value"),
         ({"categories": []}, "expected COCO with images, annotations and categories"),
     ],
 )
@@ -34,3 +37,9 @@ def test_coco_that_is_none(tmp_path, change, match):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(COCO_FILE | change))
     refused(path, match)
+
+
+def test_coco_without_annotations(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({name: COCO_FILE[name] for name in ("images", "categories")}))
+    refused(path, "expected an array of annotations, found none")
