@@ -17,7 +17,8 @@ from raylabel.campaign import Campaign
 from raylabel.errors import AnswersError, ConfigError, PoolError
 from raylabel.labeling.answers import Ledger, collect, settled
 from raylabel.labeling.asked import newest_shortlist, rows_of
-from raylabel.labeling.readers.sheet import read_sheet, said_in, text_of
+from raylabel.labeling.readers.fields import text_of
+from raylabel.labeling.readers.sheet import read_sheet, said_in
 from raylabel.labeling.review.pictures import render
 from raylabel.pool import Plan, ShardUnreadable, Want
 from raylabel.pool.read import fetch_from

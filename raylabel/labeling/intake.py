@@ -7,7 +7,6 @@ in arrays of numbers, and what is new is written part by part and becomes answer
 from __future__ import annotations
 
 import hashlib
-import math
 import tempfile
 from array import array
 from collections.abc import Iterator
@@ -27,7 +26,8 @@ from raylabel.errors import AnswersError
 from raylabel.labeling.answers import Answer, Ledger, index_of
 from raylabel.labeling.asked import Asked
 from raylabel.labeling.readers import Reader, reader_of
-from raylabel.labeling.readers.sheet import said_in, text_of
+from raylabel.labeling.readers.fields import check_fields, round_of, seconds_of, text_of, time_of
+from raylabel.labeling.readers.sheet import said_in
 
 BATCH_ROWS = 8_192
 
@@ -114,7 +114,10 @@ class _Intake:
 
     def _answer(self, row: dict[str, Any], *, where: str) -> dict[str, Any] | None:
         """A row of schema.ANSWERS; None where the question is still open."""
-        name = self.asked.id_of(text_of(row["file"]), where=where) if "file" in row else text_of(row.get("id"))
+        check_fields(row, where=where)
+        name = text_of(row.get("id"))
+        if not name and "file" in row:
+            name = self.asked.id_of(text_of(row["file"]), where=where)
         asked, (kind, label) = self.asked.rounds_of(name, where=where), said_in(row)
         if not kind:
             return None
@@ -122,29 +125,21 @@ class _Intake:
             raise AnswersError(f"{where}: unknown kind {kind!r}: expected one of {', '.join(schema.ANSWER_KINDS)}")
         if kind == "label":
             index_of(label, self._classes, where=where)
-        number = _round(text_of(row.get("round")).strip(), asked, where=where)
+        number = round_of(row.get("round"), asked, where=where)
+        answered_at = row.get("answered_at")
         return {
             "answer_id": text_of(row.get("answer_id")),
             "id": name,
             "kind": kind,
             "label": label or None,
             "annotator": text_of(row.get("annotator")),
-            "answered_at": self._time(row.get("answered_at"), where=where),
-            "seconds": _seconds(text_of(row.get("seconds")), where=where),
+            "answered_at": time_of(answered_at, where=where) if answered_at else self._now,
+            "seconds": seconds_of(row.get("seconds"), where=where),
             "round": number,
             "purpose": asked[number],
             "source": self.reader.source,
             "comment": text_of(row.get("comment")) or None,
         }
-
-    def _time(self, text: Any, *, where: str) -> datetime:
-        if not text:
-            return self._now
-        try:
-            found = datetime.fromisoformat(str(text))
-        except ValueError:
-            raise AnswersError(f"{where}: answered_at {text!r} is no ISO 8601 time") from None
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
     def _note(self, answer: dict[str, Any], number: int) -> None:
         self._item.append(self.asked.position[answer["id"]])
@@ -253,25 +248,3 @@ def _ends(order: NDArray[np.intp], keys: tuple[NDArray[Any], ...]) -> tuple[NDAr
     first, last = np.empty_like(order), np.empty_like(order)
     first[order], last[order] = order[starts[group]], order[ends[group]]
     return first, last
-
-
-def _round(text: str, asked: dict[int, str], *, where: str) -> int:
-    """The round that a row answers, so that an old sheet is no second look: the last that asked where it names none."""
-    if not text:
-        return max(asked)
-    if not text.isdecimal() or int(text) not in asked:
-        known = " and ".join(str(number) for number in asked)
-        raise AnswersError(f"{where}: round {text!r} has not asked about this item; it was asked in round {known}")
-    return int(text)
-
-
-def _seconds(text: str, *, where: str) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        found = float(text)
-    except ValueError:
-        found = math.nan
-    if not 0 <= found < math.inf:
-        raise AnswersError(f"{where}: seconds {text!r} is no number of seconds")
-    return found

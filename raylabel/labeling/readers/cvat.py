@@ -17,23 +17,26 @@ def read_annotations(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Images in order, each with its name and its tag; one without a tag is a question still open.
 
     Raises:
-        AnswersError: no XML, a document type or entities, which no annotations need, or an image of several tags.
+        AnswersError: no XML, a document type or entities, which no annotations need, an image of several tags or a tag without label.
 
-    Cost: one pass; memory of one image.
+    Cost: one pass; memory of one image, and of what stands before the first.
     """
-    number = 0
+    number, root = 0, None
     try:
-        for _, element in iterparse(source, forbid_dtd=True):
-            if element.tag != "image":
+        for event, element in iterparse(source, events=("start", "end"), forbid_dtd=True):
+            root = element if root is None else root
+            if event == "start" or element.tag != "image":
                 continue
             number += 1
-            tags = {str(tag.get("label")) for tag in element.iter("tag")}
+            tags = {tag.get("label", "") for tag in element.iter("tag")}
+            if "" in tags:
+                raise AnswersError(f"{source}, image {number}: has a tag without a label")
             if len(tags) > 1:
                 raise AnswersError(
                     f"{source}, image {number}: has the tags {' and '.join(sorted(tags))}; an image has one label"
                 )
             yield number, {"file": str(element.get("name", "")), "label": next(iter(tags), "")}
-            element.clear()
+            root.clear()  # an image that was only cleared itself would stay in it, empty
     except DefusedXmlException as error:
         raise AnswersError(f"{source}: holds a document type or entities, which are not read ({error})") from error
     except (ParseError, OSError, ValueError) as error:

@@ -11,16 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raylabel.errors import AnswersError
+from raylabel.labeling.readers.fields import FIELDS
 
 BATCH_ROWS = 4_096
-_TAKEN = ("id", "label", "kind", "annotator", "answered_at", "seconds", "comment", "answer_id", "round")
 
 
 def read_table(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows in order: `id`, or the path within the image; `label`, and what else a sheet may hold. Images are not read.
 
     Raises:
-        AnswersError: no Parquet, or no column `label`, or neither `id` nor an image with a path.
+        AnswersError: no Parquet, or no column `label`, or neither `id` nor an image with a path; features metadata that
+            is none; a value that cannot be read.
     """
     try:
         with pq.ParquetFile(source) as file:
@@ -32,13 +33,21 @@ def read_table(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _rows(source: Path, file: pq.ParquetFile) -> Iterator[tuple[int, dict[str, Any]]]:
     columns = file.schema_arrow
     has_path = "image" in columns.names and pa.types.is_struct(columns.field("image").type)
+    for name in FIELDS:
+        if columns.names.count(name) > 1:
+            raise AnswersError(f"{source}: has more than one column {name!r}")
     if "label" not in columns.names or not ("id" in columns.names or has_path):
         raise AnswersError(f"{source}: expected a column label, and id or an image with a path")
-    named, names = [name for name in _TAKEN if name in columns.names], _class_names(columns)
+    named, names = [name for name in FIELDS if name in columns.names], _class_names(source, columns)
     wanted = named if "id" in named else [*named, "image.path"]
     number = 0
     for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
-        for row in batch.to_pylist():
+        try:
+            rows = batch.to_pylist()
+        except (ValueError, OverflowError) as error:  # no UTF-8, or a time that Python does not know
+            told = " ".join(str(error).split())[:200]
+            raise AnswersError(f"{source}, behind row {number}: a value cannot be read ({told})") from error
+        for row in rows:
             number += 1
             if "image" in row:
                 row["file"] = (row.pop("image") or {}).get("path") or ""
@@ -47,13 +56,22 @@ def _rows(source: Path, file: pq.ParquetFile) -> Iterator[tuple[int, dict[str, A
             yield number, row
 
 
-def _class_names(columns: pa.Schema) -> list[str] | None:
+def _class_names(source: Path, columns: pa.Schema) -> list[str] | None:
     """The names of a ClassLabel, as the features metadata has them; None where labels are names themselves."""
     told = (columns.metadata or {}).get(b"huggingface")
     if told is None:
         return None
-    label = json.loads(told).get("info", {}).get("features", {}).get("label", {})
-    names = label.get("names")
+    try:
+        found = json.loads(told)
+    except (ValueError, RecursionError) as error:
+        raise AnswersError(f"{source}: its features metadata is no JSON ({error})") from error
+    for name in ("info", "features", "label"):
+        if not isinstance(found, dict):
+            raise AnswersError(
+                f"{source}: its features metadata is none of Hugging Face: expected an object with {name}"
+            )
+        found = found.get(name, {})
+    names = found.get("names") if isinstance(found, dict) else None
     return [str(name) for name in names] if isinstance(names, list) else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from raylabel.errors import AnswersError
@@ -15,10 +15,14 @@ def read_folder(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Files in order of their paths; the first folder is the class, the rest of the path the file's name.
 
     Raises:
-        AnswersError: a file that lies in no class.
+        AnswersError: a file that lies in no class, or a folder that cannot be listed.
     """
+
+    def unlisted(error: OSError) -> NoReturn:
+        raise AnswersError(f"{error.filename}: cannot be listed ({error.strerror})") from error
+
     number = 0
-    for folder, folders, files in os.walk(source):
+    for folder, folders, files in os.walk(source, onerror=unlisted):
         folders.sort()
         for name in sorted(files):
             path = Path(folder, name).relative_to(source)

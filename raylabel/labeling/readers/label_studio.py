@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from raylabel.errors import AnswersError
+from raylabel.labeling.readers.fields import time_of
 from raylabel.labeling.readers.streamed import values_of
 
 CANNOT_TELL = "raylabel:cannot_tell"
@@ -41,9 +41,12 @@ def rows_of(task: Any, *, where: str) -> list[dict[str, Any]]:
         raise AnswersError(f"{where}: expected a task with data, as Label Studio's JSON export has them")
     data = task["data"]
     known = {"id": data.get("id", ""), "round": data.get("round", "")}
+    annotations = task.get("annotations") or []
+    if not isinstance(annotations, list):
+        raise AnswersError(f"{where}: expected an array of annotations")
     rows = [
         known | _said(found, where=where)
-        for found in task.get("annotations") or []
+        for found in annotations
         if not (isinstance(found, dict) and found.get("ground_truth"))
     ]
     return rows or [known]
@@ -54,41 +57,32 @@ def _said(annotation: Any, *, where: str) -> dict[str, Any]:
         raise AnswersError(f"{where}: expected annotations with a result")
     by = annotation.get("completed_by", "")
     who = by.get("email") or by.get("id") if isinstance(by, dict) else by
-    changed = _time(annotation.get("updated_at") or annotation.get("created_at"), where=where)
+    # In one form: exports and the API write it differently, and it is part of the answer's id.
+    changed = time_of(annotation.get("updated_at") or annotation.get("created_at"), where=where).isoformat()
     said = {
         "annotator": f"labelstudio:{who}",
         "answered_at": changed,
         "seconds": annotation.get("lead_time"),
         "answer_id": f"labelstudio-{annotation.get('id')}-{changed}",
-        "comment": _comment(annotation["result"]),
+        "comment": " ".join(map(str, _values(annotation["result"], "textarea", "text", where=where))),
     }
     if annotation.get("was_cancelled"):
         return said | {"kind": "skip"}
-    choices = [
-        choice
-        for region in annotation["result"]
-        if isinstance(region, dict) and region.get("type") == "choices"
-        for choice in (region.get("value") or {}).get("choices") or []
-    ]
+    choices = _values(annotation["result"], "choices", "choices", where=where)
     if len(choices) != 1:
         raise AnswersError(f"{where}: annotation {annotation.get('id')} has {len(choices)} choices, expected one")
     return said | ({"kind": "cannot_tell"} if choices[0] == CANNOT_TELL else {"label": choices[0]})
 
 
-def _time(value: Any, *, where: str) -> str:
-    """A time in one form: exports and the API write it differently, and it is part of the answer's id."""
-    try:
-        found = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise AnswersError(f"{where}: {value!r} is no time of an annotation") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
-
-
-def _comment(result: list[Any]) -> str:
-    texts = [
-        text
-        for region in result
-        if isinstance(region, dict) and region.get("type") == "textarea"
-        for text in (region.get("value") or {}).get("text") or []
-    ]
-    return " ".join(map(str, texts))
+def _values(result: list[Any], kind: str, name: str, *, where: str) -> list[Any]:
+    """What the regions of a kind hold under a name, all together."""
+    found = []
+    for region in result:
+        if not isinstance(region, dict) or region.get("type") != kind:
+            continue
+        value = region.get("value") or {}
+        each = value.get(name) or [] if isinstance(value, dict) else None
+        if not isinstance(each, list):
+            raise AnswersError(f"{where}: expected a value with an array of {name}")
+        found += each
+    return found

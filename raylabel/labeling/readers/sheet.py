@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raylabel.errors import AnswersError
+from raylabel.labeling.readers.fields import FIELDS, text_of
 
 
 def read_sheet(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -29,6 +30,9 @@ def read_sheet(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 missing = {"id", "label"} - set(reader.fieldnames or ())
                 if missing:
                     raise AnswersError(f"{source}, line 1: has no column {sorted(missing)[0]!r}")
+                for name in FIELDS:
+                    if (reader.fieldnames or []).count(name) > 1:
+                        raise AnswersError(f"{source}, line 1: has more than one column {name!r}")
                 for row in reader:
                     if None in row.values():
                         raise AnswersError(f"{source}, line {reader.line_num}: too few columns; is the file cut off?")
@@ -45,6 +49,8 @@ def read_sheet(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise AnswersError(f"{source}: cannot be read ({error}); save it as UTF-8 CSV or JSONL") from error
     except json.JSONDecodeError as error:
         raise AnswersError(f"{source}, line {line}: no JSON ({error.msg})") from error
+    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of too many digits
+        raise AnswersError(f"{source}, line {line}: cannot be read ({str(error).split(';')[0]})") from error
 
 
 def said_in(row: dict[str, Any]) -> tuple[str, str]:
@@ -52,8 +58,3 @@ def said_in(row: dict[str, Any]) -> tuple[str, str]:
     label = text_of(row.get("label")).strip()
     kind = text_of(row.get("kind")).strip() or ("label" if label else "")
     return kind, label if kind == "label" else ""
-
-
-def text_of(value: Any) -> str:
-    """A field as its text; JSON's 0 is a text, null is none."""
-    return "" if value is None else str(value)

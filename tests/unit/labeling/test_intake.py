@@ -373,3 +373,37 @@ def test_all_or_nothing(asked, tmp_path):
     with pytest.raises(Exception, match=r"file 6: unknown class 'zzz'.*Nothing of it was taken"):
         import_answers(asked.campaign, tmp_path / "out", AUDIT)
     assert collect(asked.campaign, 0).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "match"),
+    [
+        ("comment", "a\ud800", "comment 'a.ud800' holds half a character"),
+        ("annotator", "\udfff", "annotator '.udfff' holds half a character"),
+        ("answer_id", "\ud800", "answer_id '.ud800' holds half a character"),
+        ("id", "\ud800", "id '.ud800' holds half a character"),
+        ("comment", ["x"], "comment is neither a text nor a number"),
+        ("round", "9" * 5_000, "round '9{40}' has not asked about this item"),
+        ("seconds", 1e39, r"seconds '1e\+39' is no number of seconds"),
+        ("answered_at", "0001-01-01T00:00+14:00", "answered_at .* lies outside of the years 1 to 9999 in UTC"),
+        ("answered_at", "9999-12-31T23:59-12:00", "answered_at .* lies outside of the years 1 to 9999 in UTC"),
+    ],
+)
+def test_hostile_values(asked, tmp_path, field, value, match):
+    row = {"id": asked.ids[5], "label": "five"}
+    source = lines(tmp_path / "a.jsonl", row, row | {field: value})
+    refused(asked, source, f"line 2: {match}.*Nothing of it was taken$")
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T14:00+14:00", "9999-12-31T11:59:59.999999-12:00"])
+def test_the_first_and_the_last_time_come_back(asked, tmp_path, time):
+    source = lines(tmp_path / "a.jsonl", {"id": asked.ids[5], "label": "five", "answered_at": time})
+    assert import_answers(asked.campaign, source, AUDIT) == (1, 1, 0)
+    assert collect(asked.campaign, 0).column("answered_at").to_pylist() == [datetime.fromisoformat(time)]
+
+
+def test_an_id_counts_before_a_file(asked, tmp_path):
+    rows = [(asked.ids[5], "five", asked.ids[44]), ("", "zero", f"sorted/{asked.ids[0]}")]
+    source = write(tmp_path / "a.csv", rows, ("id", "label", "file"))
+    assert import_answers(asked.campaign, source, AUDIT) == (2, 2, 0)
+    assert taken(asked) == sorted([(asked.ids[5], "label", "five", ""), (asked.ids[0], "label", "zero", "")])

@@ -28,7 +28,10 @@ def test_coco(tmp_path):
         ({"annotations": [3]}, "annotation 1: expected an object with image_id"),
         ({"images": [{"id": [1], "file_name": "x"}]}, "image 1: expected an object with id"),
         ({"annotations": {"1": {"image_id": 7}}}, "expected an array of annotations, found another value"),
-        ({"annotations": {"item": {"image_id": 7, "category_id": 2}}}, "expected an array of annotations, found another"),
+        (
+            {"annotations": {"item": {"image_id": 7, "category_id": 2}}},
+            "expected an array of annotations, found another",
+        ),
         ({"annotations": "none"}, "expected an array of annotations, found another value"),
         ({"categories": []}, "expected COCO with images, annotations and categories"),
     ],

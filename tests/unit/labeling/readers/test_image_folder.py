@@ -1,3 +1,5 @@
+import os
+
 from readers import read, refused
 
 
@@ -12,3 +14,19 @@ def test_image_folder(tmp_path):
     ]
     (tmp_path / "stray.png").touch()
     refused(tmp_path, r"stray\.png lies in no class; expected one folder for each class")
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    """Root lists every folder: the fault is the system's own, raised where it lists this one."""
+    for name in ("cat/1.png", "dog/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    whole = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("dog"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return whole(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    refused(tmp_path, r"dog: cannot be listed \(Permission denied\)$")

@@ -46,6 +46,10 @@ def _id(number):
     return f"labelstudio-{number}-2026-03-01T11:00:00+00:00"
 
 
+def region(kind, value):
+    return chose("cat") | {"result": [{"type": kind, "value": value}]}
+
+
 @pytest.mark.parametrize(
     ("tasks", "match"),
     [
@@ -53,7 +57,13 @@ def _id(number):
         ([task(), task({"result": "cat"})], "task 2: expected annotations with a result"),
         ([task(), {"image": "y", "choice": "cat"}], "task 2: expected a task with data, as Label Studio's JSON export"),
         ([5], "task 1: expected a task with data"),
-        ([task(chose("cat", updated_at="yesterday"))], "task 1: 'yesterday' is no time of an annotation"),
+        ([task(chose("cat", updated_at="yesterday"))], "task 1: answered_at 'yesterday' is no ISO 8601 time"),
+        ([task(chose("cat", updated_at="9999-12-31T23:00:00-02:00"))], "task 1: answered_at .* the years 1 to 9999"),
+        ([task(), {"data": {}, "annotations": 5}], "task 2: expected an array of annotations"),
+        ([task(region("choices", "x"))], "task 1: expected a value with an array of choices"),
+        ([task(region("choices", {"choices": 5}))], "task 1: expected a value with an array of choices"),
+        ([task(region("choices", {"choices": "cat"}))], "task 1: expected a value with an array of choices"),
+        ([task(region("textarea", {"text": 5}))], "task 1: expected a value with an array of text"),
     ],
 )
 def test_tasks_that_are_none(tmp_path, tasks, match):

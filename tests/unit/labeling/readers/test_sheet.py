@@ -1,7 +1,7 @@
 import pytest
 
 from raylabel.errors import AnswersError
-from raylabel.labeling.readers.sheet import read_sheet, said_in, text_of
+from raylabel.labeling.readers.sheet import read_sheet, said_in
 
 
 def test_rows_have_their_line_numbers(tmp_path):
@@ -41,5 +41,19 @@ def test_what_a_row_says(row, said):
     assert said_in(row) == said
 
 
-def test_text():
-    assert [text_of(value) for value in (None, 0, "", "x")] == ["", "0", "", "x"]
+def test_a_column_that_stands_twice(tmp_path):
+    """Columns that say nothing of an answer may: spreadsheets leave such behind."""
+    table = tmp_path / "a.csv"
+    table.write_text("id,label,,,label\nx,one,,,two\n")
+    with pytest.raises(AnswersError, match=r"a\.csv, line 1: has more than one column 'label'$"):
+        list(read_sheet(table))
+    table.write_text("id,label,,\nx,one,,\n")
+    assert list(read_sheet(table)) == [(2, {"id": "x", "label": "one", "": ""})]
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000 + "]" * 100_000, "9" * 5_000], ids=["nested", "digits"])
+def test_jsonl_that_cannot_be_read(tmp_path, value):
+    text = tmp_path / "a.jsonl"
+    text.write_text('{"id": "x"}\n{"id": "y", "extra": ' + value + "}\n")
+    with pytest.raises(AnswersError, match=r"a\.jsonl, line 2: cannot be read \("):
+        list(read_sheet(text))
