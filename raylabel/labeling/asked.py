@@ -6,7 +6,7 @@ Knows shortlists; knows nothing of answers.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -72,7 +72,9 @@ class Asked:
         """Of each id, in the order of asking."""
         self._code = array("H")
         self._asked: list[dict[int, str]] = []
-        self._files: dict[str, str | None] | None = None
+        # What files may be called, and the id that each means; None stands for several.
+        self._equal: dict[str, str | None] | None = None
+        self._ends: dict[str, str | None] | None = None
         audited, codes = set(audit.tolist()), dict[tuple[int, int, str], int]()
         for number in range(newest_asking(campaign) + 1):
             record = campaign.records.find(f"{folder(number)}/shortlist")
@@ -106,26 +108,51 @@ class Asked:
         return self._asked[self._code[position]]
 
     def id_of(self, file: str, *, where: str) -> str:
-        """The id of an item by the name of its file: the id itself, or a path that ends as it does.
+        """The id of an item by the name of its file, compared by whole parts of the paths.
+
+        A name leads to the id that it equals, with or without the suffix of either's last part; else to the one id that
+        ends in it, so that a name without folders is looked up alone; else to the longest id that it ends in. Paths of
+        which neither ends in the other are of different items, whatever their last parts. Ids go by what they are and
+        by what `safe_path` makes of them.
 
         Raises:
             AnswersError: no item that was asked about goes by it, or several do.
+
+        Cost: the first call makes an index, 0.5 kB an item.
         """
         if file in self.position:
             return file
-        if self._files is None:
-            self._files = {}
+        if self._equal is None or self._ends is None:
+            self._equal, self._ends = {}, {}
             for name in self.position:
-                for known in {form for path in (name, safe_path(name)) for form in (*whole_names(path), *tails(path))}:
-                    self._files[known] = name if self._files.get(known, name) == name else None
-        for known in (*whole_names(file), *tails(file)):
-            if known in self._files:
-                found = self._files[known]
-                if found is None:
-                    raise AnswersError(f"{where}: {file!r} may be several of the items that were asked about; keep ids")
+                for path in {name, safe_path(name)}:
+                    _enter(self._equal, whole_names(path), name)
+                    _enter(self._ends, tails(path), name)
+        plain = "/".join(part for part in file.split("/") if part not in ("", "."))
+        for known in (*whole_names(file), *whole_names(plain)):
+            if known in self._equal:
+                return _only(self._equal[known], file, where=where)
+        if plain in self._ends:
+            return _only(self._ends[plain], file, where=where)
+        for known in tails(plain):
+            if known in self.position:
+                return known
+            # Another suffix is another file, unless the whole names are equal.
+            if known in self._equal and safe_path(found := _only(self._equal[known], file, where=where)) == known:
                 return found
         raise AnswersError(f"{where}: no item that was asked about goes by {file!r}{self._hint(file)}")
 
     def _hint(self, name: str) -> str:
         near = get_close_matches(name, self.position, n=1, cutoff=0.5) if len(self.position) < MOST_GUESSED else ()
         return f"; did you mean {near[0]}?" if near else ""
+
+
+def _enter(names: dict[str, str | None], called: Iterable[str], name: str) -> None:
+    for known in called:
+        names[known] = name if names.get(known, name) == name else None
+
+
+def _only(found: str | None, file: str, *, where: str) -> str:
+    if found is None:
+        raise AnswersError(f"{where}: {file!r} may be several of the items that were asked about; keep ids")
+    return found

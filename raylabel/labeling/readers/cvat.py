@@ -17,7 +17,8 @@ def read_annotations(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Images in order, each with its name and its tag; one without a tag is a question still open.
 
     Raises:
-        AnswersError: no XML, a document type or entities, which no annotations need, an image of several tags or a tag without label.
+        AnswersError: no XML, a document type or entities, which no annotations need; an image of several tags, or a tag
+            without a label.
 
     Cost: one pass; memory of one image, and of what stands before the first.
     """

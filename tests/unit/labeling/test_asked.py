@@ -33,7 +33,8 @@ class Named:
 
     def __new__(cls, *names):
         asked = Asked.__new__(Asked)
-        asked.position, asked._files = {name: place for place, name in enumerate(names)}, None
+        asked.position = {name: place for place, name in enumerate(names)}
+        asked._equal = asked._ends = None
         return asked
 
 
@@ -59,3 +60,29 @@ def test_files_that_could_be_several_or_none():
     for file in ("2.jpg", "2", "d/3.png", ""):  # another image of the same stem is another image
         with pytest.raises(AnswersError, match=rf"here: no item that was asked about goes by '{file}'"):
             asked.id_of(file, where="here")
+
+
+def test_folders_that_differ_are_of_other_items():
+    """Only train/001.jpg was asked about: what says another folder is not it, and no folder at all is."""
+    asked = Named("train/001.jpg", "deep/er/002.jpg", "003.jpg")
+    for file in ("test/001.jpg", "elsewhere/x/001.jpg", "rain/001.jpg", "x/002.jpg", "deep/002.jpg", "x/train/001.png"):
+        with pytest.raises(AnswersError, match=rf"here: no item that was asked about goes by '{file}'"):
+            asked.id_of(file, where="here")
+    for file, name in {
+        "001.jpg": "train/001.jpg",
+        "/data/train/001.jpg": "train/001.jpg",
+        "/train/001.jpg": "train/001.jpg",
+        "./train/001.png": "train/001.jpg",
+        "er/002.jpg": "deep/er/002.jpg",
+        "any/where/003.jpg": "003.jpg",
+    }.items():
+        assert asked.id_of(file, where="here") == name
+
+
+def test_the_longest_id_that_a_name_ends_in():
+    asked = Named("1.png", "a/1.png", "x/b/1.png", "y/b/1.png", "a?/2.png", "2.png")
+    assert asked.id_of("images/a/1.png", where="here") == "a/1.png"
+    assert asked.id_of("images/c/1.png", where="here") == "1.png"
+    assert asked.id_of("images/a%3F/2.png", where="here") == "a?/2.png"
+    with pytest.raises(AnswersError, match=r"here: 'b/1\.png' may be several of the items"):
+        asked.id_of("b/1.png", where="here")

@@ -21,7 +21,7 @@ def test_texts_that_no_file_can_hold(name):
 @pytest.mark.parametrize("value", [[1], {"a": 1}, b"x"])
 def test_fields_that_are_no_texts(value):
     check_fields({"extra": value}, where="here")
-    with pytest.raises(AnswersError, match="^here: comment is neither a text nor a number$"):
+    with pytest.raises(AnswersError, match=r"^here: comment is neither a text nor a number$"):
         check_fields({"comment": value}, where="here")
 
 
