@@ -110,7 +110,8 @@ class Ledger:
         if not fresh:
             return []
         name = hashlib.sha256("\n".join(sorted(row["answer_id"] for row in fresh)).encode()).hexdigest()[:16]
-        self.commit(name, [self.write(fresh)])
+        commit(self.campaign, self.number, name, [self.write(fresh)])
+        self.names.add(name)
         return [row for row in fresh if self._note(row)]
 
     def fresh(self, answers: Iterable[Answer]) -> list[dict[str, Any]]:
@@ -121,15 +122,9 @@ class Ledger:
         ]
 
     def write(self, rows: Sequence[dict[str, Any]]) -> Part:
-        """Write rows beside the answers; they are none before a record of `commit` names them."""
+        """Write rows beside the answers; they are none before `commit` names them in a record."""
         table = pa.Table.from_pylist(list(rows), schema=schema.ANSWERS)
         return write_part(self.campaign.store, f"{folder(self.number)}/answers/part", table)
-
-    def commit(self, name: str, parts: Sequence[Part]) -> None:
-        """Make what was written answers, all at once, by one record of the round."""
-        record = Record(parts={"answers": list(parts)})
-        self.campaign.records.commit(f"{folder(self.number)}/answers/{name}", record)
-        self.names.add(name)
 
     def knows(self, answer_id: str) -> bool:
         """Whether an answer of that id lies in the workspace."""
@@ -159,6 +154,11 @@ class Ledger:
             if key not in self._known:
                 fresh[key] = answer
         return fresh
+
+
+def commit(campaign: Campaign, number: int, name: str, parts: Sequence[Part]) -> None:
+    """Make what `Ledger.write` wrote answers of a round, all at once, by one record of that name."""
+    campaign.records.commit(f"{folder(number)}/answers/{name}", Record(parts={"answers": list(parts)}))
 
 
 def latest_of(answers: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:

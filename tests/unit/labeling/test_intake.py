@@ -7,8 +7,9 @@ from PIL import Image
 from sheets import ASKED, AUDIT, lines, refused, taken, write
 
 from raylabel.demo import DIGITS
-from raylabel.errors import AnswersError
-from raylabel.labeling.answers import collect, standing
+from raylabel.errors import AnswersError, StorageError
+from raylabel.labeling import intake
+from raylabel.labeling.answers import Ledger, collect, standing
 from raylabel.labeling.files import export_shortlist
 from raylabel.labeling.intake import import_answers
 from raylabel.labeling.readers import COCO, FOLDER, LABEL_STUDIO, SHEET, reader_of
@@ -407,3 +408,49 @@ def test_an_id_counts_before_a_file(asked, tmp_path):
     source = write(tmp_path / "a.csv", rows, ("id", "label", "file"))
     assert import_answers(asked.campaign, source, AUDIT) == (2, 2, 0)
     assert taken(asked) == sorted([(asked.ids[5], "label", "five", ""), (asked.ids[0], "label", "zero", "")])
+
+
+def test_a_label_after_a_retraction_is_no_contradiction(asked, tmp_path):
+    """Of two labels it still is one, whatever was taken back."""
+    name, header = asked.ids[5], ("id", "label", "kind")
+    rows = [(name, "", "retract"), (name, "five", ""), (asked.ids[44], "four", ""), (name, "five", "")]
+    assert import_answers(asked.campaign, write(tmp_path / "a.csv", rows, header), AUDIT) == (4, 2, 0)
+    assert ("five" in {said[2] for said in taken(asked)}) and len(taken(asked)) == 2
+    rows[3] = (name, "six", "")
+    refused(asked, write(tmp_path / "b.csv", rows, header), "line 5: .*'label six' of .*, but 'label five' on line 3")
+
+
+def test_a_fault_while_writing_leaves_nothing_of_any_round(asked, tmp_path, monkeypatch):
+    """Round 1's answers cannot be written: those of round 0 lie there by then, and do not count."""
+    asked.publish(1, [7])
+    source = write(tmp_path / "a.csv", [(asked.ids[5], "five"), (asked.ids[7], "seven")])
+    whole = Ledger.write
+
+    def torn(self, rows):
+        if self.number == 1:
+            raise StorageError("no space left")
+        return whole(self, rows)
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError):
+        patch.setattr(Ledger, "write", torn)
+        import_answers(asked.campaign, source, AUDIT)
+    assert collect(asked.campaign, 0).num_rows == collect(asked.campaign, 1).num_rows == 0
+    assert import_answers(asked.campaign, source, AUDIT) == (2, 2, 0)
+
+
+def test_a_kill_between_two_rounds_records_is_made_good(asked, tmp_path, monkeypatch):
+    asked.publish(1, [7])
+    source = write(tmp_path / "a.csv", [(asked.ids[5], "five"), (asked.ids[7], "seven")])
+    whole = intake.commit
+
+    def torn(campaign, number, name, parts):
+        if number == 1:
+            raise KeyboardInterrupt
+        whole(campaign, number, name, parts)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(intake, "commit", torn)
+        import_answers(asked.campaign, source, AUDIT)
+    assert [collect(asked.campaign, number).num_rows for number in (0, 1)] == [1, 0]
+    assert import_answers(asked.campaign, source, AUDIT) == (2, 1, 0)
+    assert [collect(asked.campaign, number).column("label").to_pylist() for number in (0, 1)] == [["five"], ["seven"]]
