@@ -47,11 +47,14 @@ def export(
 
     if what not in ("shortlist", "labels", "provisional"):
         raise typer.BadParameter(f"{what!r}: expected shortlist, labels or provisional", param_hint="--what")
+    if format_ == LABEL_STUDIO and what != "shortlist":
+        raise typer.BadParameter(f"{LABEL_STUDIO} holds questions: leave --what out", param_hint="--format")
     campaign = find_campaign(load(config, overrides=sets or []))
-    facts: dict[str, Any] = {"what": what, "file": target}
+    named = _named(target)
+    facts: dict[str, Any] = {"what": what, "file": named}
     path = Path(target)
     try:
-        if format_ == LABEL_STUDIO and what == "shortlist":
+        if format_ == LABEL_STUDIO:
             facts |= {"format": format_} | _to_label_studio(campaign, target)
         elif format_:
             facts["format"], facts["num_rows"] = format_, _with_images(campaign, target, what, format_)
@@ -62,17 +65,26 @@ def export(
         else:
             facts["round"], facts["num_rows"] = _questions(campaign, path)
     except OSError as error:
-        raise RaylabelError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
-    said = f"{counted(facts['num_rows'], 'label')} in {target}"
+        raise RaylabelError(f"{named}: cannot be written ({error.strerror or error}); choose another place") from error
+    said = f"{counted(facts['num_rows'], 'label')} in {named}"
     if format_ == LABEL_STUDIO:
-        said = f"round {facts['round']}: {counted(facts['num_rows'], 'task')} in {target}"
+        said = f"round {facts['round']}: {counted(facts['num_rows'], 'task')} in {named}"
         said += "" if "://" in target else f", its labeling config in {path.with_suffix('.xml')}"
     elif what == "shortlist":
-        said = f"round {facts['round']}: {counted(facts['num_rows'], 'question')} in {target}; fill in the label "
+        said = f"round {facts['round']}: {counted(facts['num_rows'], 'question')} in {named}; fill in the label "
         said += f"column, then: {command('import', config, path, sets=sets)}"
     if what == "provisional":
         said = f"round {facts['round']}: {said}, all marked provisional: later rounds may change them"
     print_facts(facts, as_json=as_json, text=lambda _: said)
+
+
+def _named(place: str) -> str:
+    """A file, or a URL as messages may show it."""
+    if not place.startswith(WEB):
+        return place
+    from raylabel.labeling.label_studio import shown
+
+    return shown(place)
 
 
 # What each needs is imported where it is done: a sheet of questions waits for no engine.
@@ -164,7 +176,8 @@ def import_(
             path = Path(place) / "annotations.json"
             pull(campaign, source, path)
         count, new, still_open = import_answers(campaign, path, asked_for_audit(campaign))
-    said = f"{counted(count, 'answer')} in {source}, {new:,} of them new; "
+    named = _named(source)
+    said = f"{counted(count, 'answer')} in {named}, {new:,} of them new; "
     said += f"{counted(still_open, 'row')} still without an answer"
-    facts = {"file": source, "num_answers": count, "num_new": new, "num_open": still_open}
+    facts = {"file": named, "num_answers": count, "num_new": new, "num_open": still_open}
     print_facts(facts, as_json=as_json, text=lambda _: said)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
@@ -33,6 +35,9 @@ HOTKEYS = "1234567890"
 MANY_CLASSES = 20
 """From so many on the labeling config offers to filter them."""
 BATCH_TASKS = 500
+"""Tasks of one request that adds them, pictures and all."""
+PAGE = 100
+"""Tasks or projects of one request that lists them."""
 KEY = "LABEL_STUDIO_API_KEY"
 
 Task = dict[str, Any]
@@ -46,8 +51,8 @@ def export_tasks(campaign: Campaign, plan: Plan, target: Path) -> tuple[int, int
 
     Raises:
         RaylabelError: no round has asked yet.
-        ConfigError: the name ends in something else, or its folder is not there.
-        PoolError: a picture can no longer be read.
+        ConfigError: the name ends in something else, its folder is not there, or another .xml lies beside it.
+        PoolError: a picture can no longer be read; what lay there stays as it was.
 
     Cost: one pass; memory of one thumbnail and some 100 bytes a task.
     """
@@ -55,13 +60,28 @@ def export_tasks(campaign: Campaign, plan: Plan, target: Path) -> tuple[int, int
         raise ConfigError(f"{target}: Label Studio reads tasks from a name that ends in .json")
     check_folder(target)
     number, items = open_questions(campaign)
-    target.with_suffix(".xml").write_text(labeling_config(campaign.config.classes), encoding="utf-8")
-    with target.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for count, task in enumerate(tasks(campaign, plan, number, items)):
-            file.write((",\n" if count else "\n") + json.dumps(task, ensure_ascii=False))
-        file.write("\n]\n")
+    view, config = target.with_suffix(".xml"), labeling_config(campaign.config.classes)
+    if view.exists() and view.read_bytes() != config.encode():
+        raise ConfigError(f"{view}: is there, and is not the labeling config of this campaign: choose another name")
+    draft = target.with_name(f".{target.name}.draft")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            _write_array(file, tasks(campaign, plan, number, items))
+        view.write_bytes(config.encode())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
     return number, items.num_rows
+
+
+def _write_array(file: TextIO, found: Iterable[Task]) -> int:
+    """Write tasks as one array of JSON; returns how many they were."""
+    file.write("[")
+    count = 0
+    for count, task in enumerate(found, start=1):
+        file.write((",\n" if count > 1 else "\n") + json.dumps(task, ensure_ascii=False, default=str))
+    file.write("\n]\n")
+    return count
 
 
 def labeling_config(classes: tuple[str, ...]) -> str:
@@ -82,7 +102,8 @@ def labeling_config(classes: tuple[str, ...]) -> str:
 def tasks(campaign: Campaign, plan: Plan, number: int, items: pa.Table) -> Iterator[Task]:
     """The tasks of some items of a round's shortlist, in their order.
 
-    An image that lies on the web or in S3 is named by its URI; any other is a thumbnail within the task.
+    An image of a folder in S3 is named by its URI. Any other is a thumbnail within the task, be its pool a local
+    folder, a list of URIs, tars or Parquet: a labeler's browser need not reach where it lies.
     """
     guesses = _guesses(campaign, number)
     with tempfile.TemporaryDirectory() as place:
@@ -137,14 +158,14 @@ def push(campaign: Campaign, plan: Plan, url: str) -> tuple[int, int, int]:
         ConfigError: no key, or the SDK is not installed.
     """
     number, items = open_questions(campaign)
-    with _Server(url) as server:
-        project = server.project(campaign, make=True)
-        there = {(data.get("id"), data.get("round")) for data in server.data_of(project)}
-        missing = [(name, number) not in there for name in items.column("id").to_pylist()]
-        new = items.filter(pa.array(missing, pa.bool_()))
-        source = tasks(campaign, plan, number, new)
-        while batch := list(islice(source, BATCH_TASKS)):
-            server.add(project, batch)
+    server = _Server(url)
+    project = server.project(campaign, make=True)
+    there = {(str(data.get("id")), str(data.get("round"))) for data in server.data_of(project)}
+    missing = [(name, str(number)) not in there for name in items.column("id").to_pylist()]
+    new = items.filter(pa.array(missing, pa.bool_()))
+    source = tasks(campaign, plan, number, new)
+    while batch := list(islice(source, BATCH_TASKS)):
+        server.add(project, batch)
     return number, new.num_rows, project
 
 
@@ -158,72 +179,94 @@ def pull(campaign: Campaign, url: str, target: Path) -> int:
         RaylabelError: the server has no project of this campaign, or refuses.
         ConfigError: no key, or the SDK is not installed.
     """
-    count = 0
-    with _Server(url) as server, target.open("w", encoding="utf-8") as file:
-        file.write("[")
-        for count, task in enumerate(server.answered(server.project(campaign, make=False)), start=1):
-            file.write((",\n" if count > 1 else "\n") + json.dumps(task, ensure_ascii=False, default=str))
-        file.write("\n]\n")
-    return count
+    server = _Server(url)
+    with target.open("w", encoding="utf-8") as file:
+        return _write_array(file, server.answered(server.project(campaign, make=False)))
+
+
+def shown(url: str) -> str:
+    """A URL as messages may show it: without a user's name and password."""
+    return re.sub(r"//.*@", "//", url)
+
+
+def _key(url: str) -> str:
+    """The access token, as the environment holds it; no message shows any of it."""
+    key = os.environ.get(KEY, "").strip()
+    if not key:
+        raise ConfigError(f"{url}: set {KEY} to an access token (in Label Studio: Account & Settings)")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{url}: {KEY} holds characters that no access token has; copy it anew")
+    return key
 
 
 class _Server:
     """A running Label Studio, through its SDK; its faults are ours."""
 
     def __init__(self, url: str) -> None:
-        key = os.environ.get(KEY)
-        if not key:
-            raise ConfigError(f"{url}: set {KEY} to an access token (in Label Studio: Account & Settings)")
+        self.url = shown(url)
+        key = _key(self.url)
         try:
             from label_studio_sdk import LabelStudio
         except ImportError as error:
             raise ConfigError(
-                f"{url}: Label Studio's SDK is not installed; pip install 'raylabel[labelstudio]'"
+                f"{self.url}: Label Studio's SDK is not installed; pip install 'raylabel[labelstudio]'"
             ) from error
-        self.url, self._client = url, LabelStudio(base_url=url, api_key=key)
+        with self._asking():
+            self._client = LabelStudio(base_url=url, api_key=key)
 
-    def __enter__(self) -> _Server:
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
-        """Say what the server refused in one line."""
-        if error is None or isinstance(error, RaylabelError):
-            return
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Say in one line what went wrong between the server and the SDK."""
         import httpx
         from label_studio_sdk.core import ApiError
 
-        if isinstance(error, ApiError):
+        try:
+            yield
+        except ApiError as error:
             told = error.body if isinstance(error.body, str) else json.dumps(error.body, default=str)
             raise RaylabelError(f"{self.url}: Label Studio refuses ({error.status_code}): {told[:300]}") from error
-        if isinstance(error, httpx.HTTPError):
-            raise RaylabelError(f"{self.url}: Label Studio does not answer ({error})") from error
+        except httpx.InvalidURL as error:  # its text may hold a password
+            raise ConfigError(f"{self.url}: is no URL of a server") from error
+        except httpx.LocalProtocolError as error:  # its text may hold the key
+            raise RaylabelError(f"{self.url}: cannot be asked: the URL or {KEY} does not fit into a request") from error
+        except httpx.HTTPError as error:
+            raise RaylabelError(f"{self.url}: Label Studio does not answer ({shown(str(error))})") from error
+        # What the SDK makes of an answer that has another form: ValueError is pydantic's too.
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise RaylabelError(f"{self.url}: does not answer like Label Studio ({type(error).__name__})") from error
 
     def project(self, campaign: Campaign, *, make: bool) -> int:
         """The number of the campaign's project."""
         title = f"raylabel {campaign.fingerprint[:12]}"
-        found = next((each for each in self._client.projects.list() if each.title == title), None)
-        if found is None and make:
-            config = labeling_config(campaign.config.classes)
-            each = campaign.config.labeling.answers_per_item
-            made = self._client.projects.create(title=title, label_config=config, maximum_annotations=each)
-            return int(made.id)
-        if found is None:
-            raise RaylabelError(f"{self.url}: has no project {title!r}; `raylabel export` makes it")
-        return int(found.id)
+        with self._asking():
+            listed = self._client.projects.list(page_size=PAGE)
+            found = next((each for each in listed if each.title == title), None)
+            if found is None and make:
+                found = self._client.projects.create(
+                    title=title,
+                    label_config=labeling_config(campaign.config.classes),
+                    maximum_annotations=campaign.config.labeling.answers_per_item,
+                )
+            if found is not None:
+                return int(found.id)
+        raise RaylabelError(f"{self.url}: has no project {title!r}; `raylabel export` makes it")
 
     def data_of(self, project: int) -> Iterator[dict[str, Any]]:
         """The data of every task."""
-        for task in self._client.tasks.list(project=project, fields="all", include="id,data"):
-            yield dict(task.data)
+        with self._asking():
+            for task in self._client.tasks.list(project=project, fields="all", include="id,data", page_size=PAGE):
+                yield dict(task.data)
 
-    def add(self, project: int, batch: Iterable[Task]) -> None:
+    def add(self, project: int, batch: list[Task]) -> None:
         """Add tasks."""
-        self._client.projects.import_tasks(id=project, request=list(batch), return_task_ids=False)
+        with self._asking():
+            self._client.projects.import_tasks(id=project, request=batch, return_task_ids=False)
 
     def answered(self, project: int) -> Iterator[Task]:
         """Tasks with their annotations, those that have any."""
-        for task in self._client.tasks.list(project=project, fields="all", only_annotated=True):
-            yield {"data": dict(task.data), "annotations": [_plain(each) for each in task.annotations or []]}
+        with self._asking():
+            for task in self._client.tasks.list(project=project, fields="all", only_annotated=True, page_size=PAGE):
+                yield {"data": dict(task.data), "annotations": [_plain(each) for each in task.annotations or []]}
 
 
 def _plain(annotation: Any) -> dict[str, Any]:

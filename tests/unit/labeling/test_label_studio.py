@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from raylabel import schema
-from raylabel.errors import ConfigError
-from raylabel.labeling.label_studio import export_tasks, labeling_config
+from raylabel.errors import ConfigError, PoolError
+from raylabel.labeling import label_studio
+from raylabel.labeling.label_studio import KEY, export_tasks, labeling_config, pull, push, shown
 from raylabel.workspace import Record, read_parts, write_part
 
 ASKED = list(range(20, 60))
@@ -90,3 +91,53 @@ def test_hints_are_not_needed(begin, tmp_path):
     assert "predictions" not in (tmp_path / "a.json").read_text()
     record = tiny.campaign.records.find("rounds/0000/shortlist")
     assert read_parts(tiny.campaign.store, record.parts["shortlist"], schema=schema.SHORTLIST).num_rows == 2
+
+
+def test_a_foreign_labeling_config_is_not_written_over(asked, tmp_path):
+    """One that says the same is; an .xml of something else stays, and no tasks are written beside it."""
+    view = tmp_path / "a.xml"
+    view.write_text("<annotations/>")
+    with pytest.raises(ConfigError, match=r"a\.xml: is there, and is not the labeling config of this campaign"):
+        export_tasks(asked.campaign, asked.plan, tmp_path / "a.json")
+    assert view.read_text() == "<annotations/>" and not (tmp_path / "a.json").exists()
+    view.write_text(labeling_config(asked.campaign.config.classes))
+    assert export_tasks(asked.campaign, asked.plan, tmp_path / "a.json") == (0, 40)
+
+
+def test_a_picture_that_is_gone_leaves_no_half_file(asked, tmp_path, monkeypatch):
+    target = tmp_path / "a.json"
+    target.write_text("before")
+    whole = label_studio.tasks
+
+    def torn(*args):
+        found = whole(*args)
+        yield next(found)
+        raise PoolError("gone")
+
+    monkeypatch.setattr(label_studio, "tasks", torn)
+    with pytest.raises(PoolError, match="gone"):
+        export_tasks(asked.campaign, asked.plan, target)
+    assert target.read_text() == "before"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", "workspace"}
+
+
+@pytest.mark.parametrize("key", ["secr\net", "secr\u00e9t", "secr\x07t"])
+def test_a_key_that_no_request_can_hold_is_not_shown(asked, tmp_path, monkeypatch, key):
+    monkeypatch.setenv(KEY, key)
+    for ask in (lambda url: push(asked.campaign, asked.plan, url), lambda url: pull(asked.campaign, url, tmp_path)):
+        with pytest.raises(ConfigError, match=f"{KEY} holds characters that no access token has") as caught:
+            ask("http://eve:word@127.0.0.1:9")
+        assert str(caught.value).startswith("http://127.0.0.1:9: ") and "secr" not in str(caught.value)
+
+
+def test_a_key_may_end_in_a_line_end(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv(KEY, " \n")
+    with pytest.raises(ConfigError, match=f"set {KEY} to an access token"):
+        pull(asked.campaign, "http://127.0.0.1:9", tmp_path / "a.json")
+    monkeypatch.setenv(KEY, "secret\r\n")
+    assert label_studio._key("http://127.0.0.1:9") == "secret"
+
+
+def test_urls_are_shown_without_passwords():
+    for url in ("http://eve:word@host:80/a", "http://eve@host:80/a", "http://eve:w/o@rd@host:80/a", "http://host:80/a"):
+        assert shown(url) == "http://host:80/a"
