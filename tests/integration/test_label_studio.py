@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -102,28 +104,50 @@ def campaign(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return toml, truth
 
 
-def live(server: Server, *arguments: object, key: str | None = None) -> "subprocess.CompletedProcess[str]":
+SMALL = """
+import raylabel.labeling.label_studio as live
+live.BATCH_TASKS, live.PAGE = 25, 10
+from raylabel.cli import main
+main()
+"""
+"""The command line with batches and pages that a round of 90 questions fills several times."""
+
+
+def live(
+    server: Server, *arguments: object, key: str | None = None, small: bool = False
+) -> "subprocess.CompletedProcess[str]":
     """The command line where the SDK is installed."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "LABEL_STUDIO_API_KEY": server.key if key is None else key}
-    command = [str(ENV / "python"), "-m", "raylabel", *map(str, arguments)]
+    command = [str(ENV / "python"), *(["-c", SMALL] if small else ["-m", "raylabel"]), *map(str, arguments)]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
 
 def test_a_round_in_label_studio(server: Server, campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     toml, truth = campaign
-    pushed = live(server, "export", toml, server.url, "--format", "labelstudio", "--json")
+    push = ("export", toml, server.url, "--format", "labelstudio", "--json")
+    others(server)
+    pushed = live(server, *push, key=f"{server.key}\n", small=True)
     assert pushed.returncode == 0, pushed.stderr
     facts = json.loads(pushed.stdout)
     assert (facts["num_rows"], facts["round"]) == (90, 0)
-    again = json.loads(live(server, "export", toml, server.url, "--format", "labelstudio", "--json").stdout)
+    others(server)
+    again = json.loads(live(server, *push, small=True).stdout)
     assert (again["num_rows"], again["project"]) == (0, facts["project"])
+    for task in server.tasks(facts["project"])[30:70]:  # as if it had broken off
+        server.ask("DELETE", f"/api/tasks/{task['id']}/")
+    again = json.loads(live(server, *push, small=True).stdout)
+    assert (again["num_rows"], again["project"]) == (40, facts["project"])
     found = server.tasks(facts["project"])
-    assert len(found) == 90 and set(found[0]["data"]) == {"id", "round", "image"}
+    assert len({task["data"]["id"] for task in found}) == len(found) == 90 and set(found[0]["data"]) == {
+        "id",
+        "round",
+        "image",
+    }
     for task in found[:85]:
         server.annotate(task, truth[task["data"]["id"]])
     server.annotate(found[85], None)
     server.annotate(found[86], "raylabel:cannot_tell", comment="smudged")
-    pulled = live(server, "import", toml, server.url, "--json")
+    pulled = live(server, "import", toml, server.url, "--json", small=True)
     assert pulled.returncode == 0, pulled.stderr
     facts |= json.loads(pulled.stdout)
     assert (facts["num_answers"], facts["num_new"]) == (87, 87)
@@ -140,6 +164,12 @@ def test_a_round_in_label_studio(server: Server, campaign: tuple[Path, dict[str,
         server.annotate(task, truth[task["data"]["id"]])
     assert json.loads(live(server, "import", toml, server.url, "--json").stdout)["num_new"] == 3
     assert "round 1 waits for 30 of 30 answers" in invoke("run", toml).stderr
+
+
+def others(server: Server) -> None:
+    """More projects than a small page lists: made before and after the campaign's, they keep it off the first one."""
+    for number in range(11):
+        server.ask("POST", "/api/projects/", {"title": f"other {number}"})
 
 
 def check_own_export(server: Server, toml: Path, project: int, tmp_path: Path) -> None:
@@ -202,6 +232,43 @@ def test_a_server_that_is_not_there(server: Server, campaign: tuple[Path, dict[s
     done = live(server, "export", campaign[0], url, "--format", "labelstudio")
     assert (done.returncode, "Label Studio does not answer" in done.stderr) == (1, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("body", ["5", '{"results": [5]}', '{"results": 5}', "{}"])
+def test_a_server_that_is_another(server: Server, campaign: tuple[Path, dict[str, str]], body: str) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        done = live(server, "export", campaign[0], url, "--format", "labelstudio")
+        other.shutdown()
+    assert (done.returncode, "does not answer like Label Studio" in done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_url_that_is_none(server: Server, campaign: tuple[Path, dict[str, str]]) -> None:
+    done = live(server, "import", campaign[0], "http://eve:word@127.0.0.1:port")
+    assert (done.returncode, "http://127.0.0.1:port: is no URL of a server" in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr and "word" not in done.stderr
+
+
+def test_labels_are_no_questions(campaign: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    for what in ("labels", "provisional"):
+        done = invoke("export", campaign[0], tmp_path / "a.json", "--what", what, "--format", "labelstudio")
+        said = " ".join(done.stderr.replace("\u2502", " ").split())
+        assert (done.returncode, "labelstudio holds questions: leave --what out" in said) == (2, True), done.stderr
 
 
 def test_without_the_sdk(campaign: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
