@@ -6,7 +6,8 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
+from urllib.parse import quote
 
 import psutil
 import uvicorn
@@ -24,12 +25,14 @@ TOKEN = "RAYLABEL_REVIEW_TOKEN"
 """Environment variable: the token that clients must show; by default a random one, and none on loopback."""
 
 
-def serve(campaign: Campaign, *, host: str, port: int, names: Iterable[str] = (), tell: Callable[[str], None]) -> None:
+def serve(
+    campaign: Campaign, *, host: str, port: int, names: Collection[str] = (), tell: Callable[[str], None]
+) -> None:
     """Serve the page until the process is stopped; beside a driver, or without one.
 
     Args:
         campaign: begun, its pool planned.
-        host: address to listen on; beyond loopback a token is wanted.
+        host: address to listen on; beyond loopback, or behind a proxy's name, a token is wanted.
         port: to listen on; 0 for any that is free.
         names: more names that browsers may ask for the server by.
         tell: is told the page's address once it can be opened.
@@ -41,19 +44,35 @@ def serve(campaign: Campaign, *, host: str, port: int, names: Iterable[str] = ()
     with hold(campaign.store, REVIEW) as lease:
         listening = _listen(host, port)
         port = listening.getsockname()[1]
-        token = os.environ.get(TOKEN, "") or ("" if host in LOOPBACK else secrets.token_urlsafe(24))
+        # Behind a proxy, which has names of its own, this machine is not alone either.
+        alone = host in LOOPBACK and not names
+        token = os.environ.get(TOKEN, "").strip() or ("" if alone else secrets.token_urlsafe(24))
         hosts = {*LOOPBACK, *names} | (set() if host in LOOPBACK else _own_names(host))
-        live = Live(campaign, after_loss=lease.after_loss)
+        live = Live(campaign, after_loss=lease.after_loss, check=lease.check)
         known = frozenset(name.lower() for name in hosts)
         server = Server(live, hosts=known, token=token, cookie=f"raylabel-{port}")
         shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
         shown = f"[{shown}]" if ":" in shown else shown
-        tell(f"http://{shown}:{port}/{f'?token={token}' if token else ''}")
+        tell(f"http://{shown}:{port}/{f'?token={quote(token)}' if token else ''}")
         settings = uvicorn.Config(server.app, log_level="warning", access_log=False, server_header=False)
         settings.timeout_graceful_shutdown = 3
         # Threads that make pictures would hold up the one that answers, by 5 ms each time it waits for anything.
         sys.setswitchinterval(0.0005)
-        uvicorn.Server(settings).run(sockets=[listening])
+        _Serving(settings, live).run(sockets=[listening])
+    if live.lost is not None:
+        raise live.lost
+
+
+class _Serving(uvicorn.Server):
+    """A server that stops once its lease is lost."""
+
+    def __init__(self, settings: uvicorn.Config, live: Live) -> None:
+        super().__init__(settings)
+        self._live = live
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to stop."""
+        return await super().on_tick(counter) or self._live.lost is not None
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from raylabel.campaign import Campaign, Rows
+from raylabel.errors import RaylabelError
 from raylabel.labeling.answers import PAGE, Answer, Kind, Ledger
 from raylabel.labeling.review.commits import Commits
 from raylabel.labeling.review.figures import Figures
@@ -126,15 +127,18 @@ class Asked:
         """
         given = self._given[annotator]
         while given:
-            at, rows = given[-1]
+            at, rows = given.pop()  # at once: a second undo takes back what was sent before
             before = {row: self.queue.said_of(row).get(annotator) for row in rows}
             stood = {row: said for row, said in before.items() if said is not None and said["answered_at"] == at}
-            if stood:
+            if not stood:
+                continue
+            try:
                 await self._retract(annotator, list(stood))
-                self.queue.take(annotator, page, time.monotonic(), stood)
-            given.remove((at, rows))
-            if stood:
-                return [(self.queue.by_row[row], said) for row, said in stood.items()]
+            except RaylabelError:
+                given.append((at, rows))
+                raise
+            self.queue.take(annotator, page, time.monotonic(), stood)
+            return [(self.queue.as_shown(row), said) for row, said in stood.items()]
         return []
 
     async def look(self) -> None:
@@ -174,7 +178,9 @@ class Asked:
             return
         standing = self.queue.said_of(place)
         before = standing.get(row["annotator"])
-        guesses = self.queue.by_row[place].guesses
+        # Whoever judges after somebody else saw no guess.
+        alone = not standing.keys() - {row["annotator"]}
+        guesses = self.queue.by_row[place].guesses if alone else ()
         guess = self.campaign.config.classes[guesses[0][0]] if guesses else None
         self.queue.hear(row)
         self.figures.hear(row, before=before, standing=self.queue.said_of(place), guess=guess, at=at)

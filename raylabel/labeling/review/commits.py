@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from raylabel.campaign import folder
+from raylabel.errors import AnswersError
 from raylabel.labeling.answers import Answer, Ledger, taken
 
 GATHER_S = 0.004
@@ -32,6 +34,7 @@ class Commits:
 
         Raises:
             StorageError: they are not.
+            AnswersError: they are, but the round went on without them.
         """
         done: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
         self._waiting.append((answers, done))
@@ -54,7 +57,7 @@ class Commits:
         """Write all that waits."""
         waiting, self._waiting = self._waiting, []
         try:
-            rows = await asyncio.to_thread(self.ledger.append, [answer for answers, _ in waiting for answer in answers])
+            rows = await asyncio.to_thread(self._append, [answer for answers, _ in waiting for answer in answers])
         except Exception as error:  # noqa: BLE001 - each of those who wait gets it
             for _, done in waiting:
                 done.set_exception(error)
@@ -62,3 +65,14 @@ class Commits:
         new = {row["answer_id"]: row for row in rows}
         for answers, done in waiting:
             done.set_result([new[a.answer_id] for a in answers if a.answer_id in new])
+
+    def _append(self, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+        """Append, and see that the round has not gone on without these answers; in a thread."""
+        campaign, before = self.ledger.campaign, set(self.ledger.names)
+        rows = self.ledger.append(answers)
+        answered = f"{folder(self.ledger.number)}/answered"
+        if rows and campaign.store.exists(f"{answered}.json"):
+            record = campaign.records.require(answered, missing="it was there a moment ago")
+            if not (self.ledger.names - before).issubset(record.facts["answers"]):
+                raise AnswersError("the loop has gone on with the answers that it had; this one came too late")
+        return rows

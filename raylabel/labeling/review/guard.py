@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 Scope = MutableMapping[str, Any]
@@ -102,13 +102,9 @@ class Guard:
 
     def cookie_of(self, headers: Headers, name: str) -> str:
         """The value of one of the server's cookies; "" if it is not there."""
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(headers.get("cookie", ""))
-        except CookieError:
-            return ""
-        found = jar.get(f"{self.cookie}-{name}")
-        return unquote(found.value) if found else ""
+        # As browsers read cookies: one that another server of this machine set must not hide the others.
+        found = cookie_parser(headers.get("cookie", "")).get(f"{self.cookie}-{name}", "")
+        return unquote(found)
 
     def set_cookie(self, response: Response, name: str, value: str) -> None:
         """Give the browser a cookie that no script reads and no other site's page sends."""

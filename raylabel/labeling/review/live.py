@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from raylabel.campaign import Campaign, find_labels, folder, newest_plan
-from raylabel.errors import AnswersError, RaylabelError
+from raylabel.errors import AnswersError, LeaseHeld, RaylabelError
 from raylabel.labeling.answers import enough
 from raylabel.labeling.drawn import asked_for_audit
 from raylabel.labeling.review.asked import Asked
@@ -33,16 +35,32 @@ AHEAD = 72
 State = Literal["waiting", "asking", "working", "done"]
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a look found, as `Live` has it; `found` is the newest round and its pictures where it is a new one."""
+
+    driver: dict[str, Any] | None
+    curve: list[dict[str, Any]]
+    is_enough: bool
+    state: State
+    found: tuple[Asked, Pictures] | None = None
+
+
 class Live:
     """A campaign that is reviewed.
 
     Args:
         campaign: begun, its pool planned.
         after_loss: whether the server before was killed.
+        check: raises LeaseHeld once another server holds the workspace.
     """
 
-    def __init__(self, campaign: Campaign, *, after_loss: bool = False) -> None:
-        self.campaign = campaign
+    def __init__(
+        self, campaign: Campaign, *, after_loss: bool = False, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self.campaign, self.check = campaign, check
+        self.lost: LeaseHeld | None = None
+        """That this server must stop."""
         self._after_loss, self._gives_from = after_loss, 0.0
         self.state: State = "waiting"
         self.asked: Asked | None = None
@@ -71,20 +89,29 @@ class Live:
         """Look again and again, until cancelled."""
         pause = LOOK_S if self.campaign.store.is_local else LOOK_FAR_S
         while True:
-            try:
-                await self.look()
-                self.trouble = ""
-            except RaylabelError as error:
-                if str(error) != self.trouble:
-                    say(f"review: {error}")
-                self.trouble = str(error)
+            await self.try_to_look()
             await asyncio.sleep(pause)
+
+    async def try_to_look(self) -> None:
+        """Look; what fails is told on the page until the next look."""
+        try:
+            await self.look()
+            self.trouble = ""
+        except RaylabelError as error:
+            if str(error) != self.trouble:
+                say(f"review: {error}")
+            self.trouble = str(error)
+            if isinstance(error, LeaseHeld):
+                self.lost = error
 
     async def look(self) -> None:
         """Read what has become of the campaign."""
-        found = await asyncio.to_thread(self._read)
-        if found is not None:
-            asked, pictures = found
+        self.check()
+        seen = await asyncio.to_thread(self._read)
+        # All at once: a page must not meet the new round's state and the old one's items.
+        self.driver, self.curve, self.is_enough, self.state = seen.driver, seen.curve, seen.is_enough, seen.state
+        if seen.found is not None:
+            asked, pictures = seen.found
             self.close()
             self.asked, self.pictures = asked, pictures
             self.pictures.fetch(asked.queue.coming(AHEAD), "small")
@@ -95,27 +122,25 @@ class Live:
         if self.asked is not None and self.is_enough and not self.asked.queue.is_short:
             self.asked.queue.shorten()
 
-    def _read(self) -> tuple[Asked, Pictures] | None:
-        """The newest round and its pictures where it is another one than that in hand; in a thread."""
-        campaign = self.campaign
-        self.driver = holder_of(campaign.store)
-        while (done := campaign.records.find(f"{folder(len(self.curve))}/round")) is not None:
-            self.curve.append(_point(done))
+    def _read(self) -> _Seen:
+        """How things stand, with the newest round and its pictures where it is another one than that in hand."""
+        campaign, curve = self.campaign, list(self.curve)
+        driver = holder_of(campaign.store)
+        while (done := campaign.records.find(f"{folder(len(curve))}/round")) is not None:
+            curve.append(_point(done))
         number = -1 if self.asked is None else self.asked.number
         asked = newest_asked(campaign, after=number)
         newest = number if asked is None else asked[0]
-        self.is_enough = newest >= 0 and campaign.records.find(enough(newest)) is not None
+        is_enough = newest >= 0 and campaign.records.find(enough(newest)) is not None
         is_answered = newest >= 0 and campaign.records.find(f"{folder(newest)}/answered") is not None
-        if find_labels(campaign) is not None:
-            self.state = "done"
-        else:
-            self.state = "working" if is_answered else "asking" if newest >= 0 else "waiting"
+        state: State = "working" if is_answered else "asking" if newest >= 0 else "waiting"
+        state = "done" if find_labels(campaign) is not None else state
         if asked is None:
-            return None
+            return _Seen(driver, curve, is_enough, state)
         plan = newest_plan(campaign)
         assert plan is not None, "a shortlist is made of a plan"
         found = Asked(campaign, *asked, asked_for_audit(campaign))
-        return found, Pictures(campaign, Plan.from_json(plan.facts))
+        return _Seen(driver, curve, is_enough, state, (found, Pictures(campaign, Plan.from_json(plan.facts))))
 
     async def go_on(self) -> None:
         """Say that the round has answers enough: the loop goes on once its audit is answered.

@@ -150,7 +150,7 @@ class Queue:
         for row in rows:
             self._lease(row, Lease(page, annotator, now + LEASE_S))
         self._last[page] = group
-        return Screen(kind, tuple(self._as_shown(row) for row in rows), group)
+        return Screen(kind, tuple(self.as_shown(row) for row in rows), group)
 
     def take(self, annotator: str, page: str, now: float, rows: Iterable[int]) -> None:
         """Lease a page these items, as far as nobody holds them: what it takes back by undoing, or shows already."""
@@ -192,7 +192,7 @@ class Queue:
             return f"{lease.annotator} has that item now: yours was given on after two minutes without a sign of life"
         if lease is not None and lease.page != page:
             return "another of your pages shows that item"
-        if row not in self._open and annotator not in self.said_of(row):
+        if lease is None and row not in self._open and annotator not in self.said_of(row):
             return "that item has its answers already"
         return ""
 
@@ -218,7 +218,7 @@ class Queue:
         mixed = (row for pile in grouped.values() for row in pile)
         return "single", None, OrderedDict((row, None) for row in mixed)
 
-    def _as_shown(self, row: int) -> Question:
+    def as_shown(self, row: int) -> Question:
         """A question as the next person sees it: whoever judges after somebody else judges without help."""
         question = self.by_row[row]
         return replace(question, group=None, guesses=(), neighbours=()) if self._said.get(row) else question

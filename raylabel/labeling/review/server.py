@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,11 +72,14 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        await self.live.look()
+        await self.live.try_to_look()
         self.live.open()
         looking = asyncio.create_task(self.live.keep_looking())
         yield
         looking.cancel()
+        # Whatever ended it before is raised here, not lost with the task.
+        with contextlib.suppress(asyncio.CancelledError):
+            await looking
         self.live.close()
 
     async def page(self, request: Request) -> Response:
@@ -210,6 +212,7 @@ class Server:
         asked = self.live.asked
         if asked is None or self.live.state != "asking" or number not in (None, asked.number):
             raise HTTPException(409, "the loop has gone on with the answers that it had; this one was not taken")
+        self.live.check()
         return asked
 
     def _name(self, request: Request) -> str:
@@ -231,7 +234,7 @@ async def _read(request: Request, kind: type[M]) -> M:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise HTTPException(400, json.dumps(f"{where}: {first['msg']}")) from None
+        raise HTTPException(400, f"{where}: {first['msg']}") from None
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from raylabel.errors import StorageError
 from raylabel.labeling.answers import Answer, append, collect
 from raylabel.labeling.review.asked import Asked, Said
 from raylabel.labeling.review.questions import newest_asked
@@ -155,3 +156,43 @@ def test_which_pictures_a_page_may_show(asked):
     near = {row for question in opened.queue.by_row.values() for row, _ in question.neighbours}
     assert near and near < set(range(40))
     assert [row for row in range(60) if opened.shows(row)] == sorted(near | set(range(40, 50)))
+
+
+def test_undo_shows_no_more_than_the_screen_did(asking):
+    """Ann judges after bob, without help; taking it back must not bring the guess, nor count it as agreed with."""
+    asked = asking(num_train=6, num_audit=4, answers_per_item=2)
+    opened = open_round(asked)
+    row = next(row for row, question in opened.queue.by_row.items() if question.guesses)
+    submit(opened, said(row), who="bob", page="q", submission="b-1")
+    before = {person["name"]: person for person in opened.figures.summary(0.0)["people"]}
+    submit(opened, said(row), submission="a-1")
+    [(question, _)] = asyncio.run(opened.undo("ann", "p"))
+    assert (question.row, question.guesses, question.neighbours, question.group) == (row, (), (), None)
+    assert opened.queue.by_row[row].guesses
+    after = {person["name"]: person for person in opened.figures.summary(0.0)["people"]}
+    assert after["bob"] == before["bob"]
+
+
+def test_two_undos_at_once_take_back_two_submissions(asked):
+    opened = open_round(asked)
+    submit(opened, said(45), submission="s-1")
+    submit(opened, said(46), submission="s-2")
+
+    async def both():
+        return await asyncio.gather(opened.undo("ann", "p"), opened.undo("ann", "p"))
+
+    assert sorted(question.row for found in asyncio.run(both()) for question, _ in found) == [45, 46]
+
+
+def test_an_undo_that_the_store_refuses_can_be_done_again(asked, monkeypatch):
+    opened = open_round(asked)
+    submit(opened, said(45))
+
+    async def away(answers):
+        raise StorageError("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(opened.commits, "add", away)
+        with pytest.raises(StorageError, match="away"):
+            asyncio.run(opened.undo("ann", "p"))
+    assert [question.row for question, _ in asyncio.run(opened.undo("ann", "p"))] == [45]

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raylabel.errors import StorageError
+from raylabel.errors import AnswersError, StorageError
 from raylabel.labeling.answers import Answer, Ledger, append, collect
 from raylabel.labeling.review.commits import Commits
 
@@ -93,3 +93,13 @@ def test_nothing_is_written_for_nothing(tiny, count):
         return await commits.add([answer("x")][:count])
 
     assert len(asyncio.run(run())) == count == len(records(tiny))
+
+
+def test_answers_that_come_after_the_round_went_on_are_told_so(tiny):
+    """They lie there and do not count; one that the round took with it is told saved."""
+    commits = Commits(Ledger(tiny.campaign, 0))
+    asyncio.run(commits.add([answer("x")]))
+    tiny.resolve(0, tiny.answered([1]))
+    with pytest.raises(AnswersError, match=r"the loop has gone on .* came too late"):
+        asyncio.run(Commits(Ledger(tiny.campaign, 0)).add([answer("y")]))
+    assert asyncio.run(Commits(Ledger(tiny.campaign, 0)).add([answer("x")])) == []

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from raylabel import schema
-from raylabel.errors import AnswersError, StorageError
+from raylabel.errors import AnswersError, LeaseHeld, StorageError
 from raylabel.labeling.answers import collect
 from raylabel.labeling.review.asked import Said
 from raylabel.labeling.review.live import RECLAIM_S, Live
@@ -166,3 +166,19 @@ def test_a_workspace_in_an_object_store(asking, s3_prefix):
     assert all(again.pictures.get(row, "small").result(20).problem is None for row in (46, 47))
     for each in (live, again):
         each.close()
+
+
+def test_a_server_whose_lease_is_lost_stops(asking):
+    asked, taken = asking(num_train=6, num_audit=4), []
+
+    def check():
+        if taken:
+            raise LeaseHeld("another review server took over")
+
+    live = Live(asked.campaign, check=check)
+    asyncio.run(live.try_to_look())
+    assert (live.state, live.lost) == ("asking", None)
+    taken.append(1)
+    asyncio.run(live.try_to_look())
+    assert str(live.lost) == live.trouble == "another review server took over"
+    live.close()

@@ -219,3 +219,14 @@ def test_twenty_people_at_random_never_share_an_item_and_answer_every_one():
             asked.hear(said(row, who))
             answered.add(row)
     assert answered == set(range(300))
+
+
+def test_what_was_taken_back_may_be_said_anew_after_enough_was_said():
+    """The item wants no answer any more, but the page that took its own back holds it."""
+    asked = queue([question(5, 1), question(6)])
+    asked.hear(said(5))
+    asked.shorten()
+    asked.hear(said(5, kind="retract"))
+    asked.take("ann", "a", 0.0, [5])
+    assert asked.refuse(5, "ann", "a", 1.0) == ""
+    assert asked.refuse(5, "bob", "b", 1.0).startswith("ann has that item now")
