@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from raylabel.campaign import Campaign
+from raylabel.errors import AnswersError
 from raylabel.pool import Item, Plan, Shard, ShardUnreadable, Want
 from raylabel.pool.read import fetch_from
 from raylabel.pool.whole import Undecodable, decode_whole
@@ -40,6 +41,7 @@ class Picture:
 
 
 Key = tuple[int, str]
+Work = list[tuple[Shard, NDArray[np.int64]]]
 
 
 class Pictures:
@@ -60,8 +62,13 @@ class Pictures:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="pictures")
 
     def close(self) -> None:
-        """Stop reading ahead."""
+        """Stop reading; whoever waits for a picture is told."""
         self._readers.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            waiting = list(self._under_way.values())
+            self._under_way.clear()
+        for future in waiting:
+            future.set_exception(AnswersError("the round has gone on"))
 
     def get(self, row: int, side: str) -> Future[Picture]:
         """One picture, as soon as it is there.
@@ -69,14 +76,16 @@ class Pictures:
         Raises:
             IndexError: a row beyond the pool.
         """
-        self.fetch([row], side)
         with self._lock:
+            work = self._begin([row], side)
             if (row, side) in self._under_way:
-                return self._under_way[row, side]
-            self._kept.move_to_end((row, side))
-            found: Future[Picture] = Future()
-            found.set_result(self._kept[row, side])
-            return found
+                found = self._under_way[row, side]
+            else:
+                self._kept.move_to_end((row, side))
+                found = Future()
+                found.set_result(self._kept[row, side])
+        self._submit(work, side)
+        return found
 
     def fetch(self, rows: Iterable[int], side: str) -> None:
         """Fetch pictures ahead, as far as they are not there yet: those of one shard are read together.
@@ -85,10 +94,18 @@ class Pictures:
             IndexError: a row beyond the pool.
         """
         with self._lock:
-            missing = [row for row in dict.fromkeys(rows) if (row, side) not in self._kept]
-            missing = [row for row in missing if (row, side) not in self._under_way]
-            work = self.plan.by_shard(missing) if missing else []
-            self._under_way |= {(row, side): Future() for row in missing}
+            work = self._begin(rows, side)
+        self._submit(work, side)
+
+    def _begin(self, rows: Iterable[int], side: str) -> Work:
+        """What must be read for these; the lock is held."""
+        missing = [row for row in dict.fromkeys(rows) if (row, side) not in self._kept]
+        missing = [row for row in missing if (row, side) not in self._under_way]
+        work = self.plan.by_shard(missing) if missing else []
+        self._under_way |= {(row, side): Future() for row in missing}
+        return work
+
+    def _submit(self, work: Work, side: str) -> None:
         for shard, held in work:
             self._readers.submit(self._read, shard, held, side)
 
@@ -120,13 +137,16 @@ class Pictures:
 
     def _settle(self, key: Key, picture: Picture) -> None:
         with self._lock:
-            self._kept[key] = picture
-            self._size += len(picture.jpeg)
+            # What is broken may be so for a moment only.
+            if picture.problem is None:
+                self._kept[key] = picture
+                self._size += len(picture.jpeg)
             while self._size > self.cache_bytes and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
                 self._size -= len(dropped.jpeg)
-            future = self._under_way.pop(key)
-        future.set_result(picture)
+            future = self._under_way.pop(key, None)
+        if future is not None:
+            future.set_result(picture)
 
 
 def render(data: bytes | None, side: int, *, max_pixels: int) -> Picture:

@@ -142,8 +142,8 @@ class Server:
         if screen.kind == "single":
             near = [row for question in screen.questions for row, _ in question.neighbours]
             self.live.pictures.fetch(near, "small")
-        else:
-            self.live.pictures.fetch(asked.queue.coming(AHEAD), "small")
+        # After a few that are shown one by one a grid may come.
+        self.live.pictures.fetch(asked.queue.coming(AHEAD), "small")
 
     async def answer(self, request: Request) -> Response:
         """Take answers; whoever is told that they are saved may rely on it."""
@@ -192,7 +192,8 @@ class Server:
     async def picture(self, request: Request) -> Response:
         """A picture as JPEG; one pixel where there is none."""
         found = await self._picture(request, request.path_params["side"])
-        return Response(found.jpeg, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+        kept = "private, max-age=3600" if found.problem is None else "no-store"
+        return Response(found.jpeg, media_type="image/jpeg", headers={"cache-control": kept})
 
     async def problem(self, request: Request) -> Response:
         """Why there is no picture; nulls where there is one."""

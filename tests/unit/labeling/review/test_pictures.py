@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raylabel.errors import AnswersError
 from raylabel.labeling.review import pictures as module
 from raylabel.labeling.review.pictures import NOTHING, Pictures, render
 from raylabel.planned import find_plan
+from raylabel.pool import Item
 
 HOSTILE = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
@@ -128,3 +130,27 @@ def test_a_shard_that_is_gone_is_told_and_other_errors_reach_those_who_wait(pool
     with pytest.raises(RuntimeError, match="no memory"):
         pool.get(2, "small").result(10)
     assert not pool._under_way
+
+
+def test_whoever_waits_when_a_round_ends_is_told(asking, monkeypatch):
+    asked = asking()
+    found = Pictures(asked.campaign, find_plan(asked.campaign))
+    going = threading.Event()
+    monkeypatch.setattr(found, "_items", lambda shard, rows: going.wait(20) and {})
+    waiting = found.get(45, "small")
+    found.close()
+    with pytest.raises(AnswersError, match="the round has gone on"):
+        waiting.result(1)
+    going.set()
+
+
+def test_what_is_broken_is_looked_at_again(asking, monkeypatch):
+    """A shard that cannot be read for a moment does not look broken for as long as the server runs."""
+    asked = asking()
+    found, real = Pictures(asked.campaign, find_plan(asked.campaign)), Pictures._items
+    gone = Item(45, "", None, error=("forbidden", "not now"))
+    monkeypatch.setattr(Pictures, "_items", lambda self, shard, rows: {45: gone})
+    assert found.get(45, "small").result(20).problem == ("forbidden", "not now")
+    monkeypatch.setattr(Pictures, "_items", real)
+    assert found.get(45, "small").result(20).problem is None
+    found.close()
