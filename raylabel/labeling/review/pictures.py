@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +29,8 @@ SIDES = {"small": 256, "large": 1_600}
 
 QUALITY = 85
 CACHE_BYTES = 256 << 20
+BROKEN_S = 30.0
+"""After so long a picture that could not be read is read again."""
 READERS = 4
 """Shards that are read at once: more would keep answers waiting on a small machine."""
 
@@ -59,6 +62,7 @@ class Pictures:
         self._kept: OrderedDict[Key, Picture] = OrderedDict()
         self._size = 0
         self._under_way: dict[Key, Future[Picture]] = {}
+        self._broken: dict[Key, float] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="pictures")
 
     def close(self) -> None:
@@ -99,6 +103,10 @@ class Pictures:
 
     def _begin(self, rows: Iterable[int], side: str) -> Work:
         """What must be read for these; the lock is held."""
+        # What is broken may be so for a moment only.
+        for key in [key for key, at in self._broken.items() if time.monotonic() - at > BROKEN_S]:
+            self._size -= len(self._kept.pop(key).jpeg) if key in self._kept else 0
+            del self._broken[key]
         missing = [row for row in dict.fromkeys(rows) if (row, side) not in self._kept]
         missing = [row for row in missing if (row, side) not in self._under_way]
         work = self.plan.by_shard(missing) if missing else []
@@ -137,10 +145,10 @@ class Pictures:
 
     def _settle(self, key: Key, picture: Picture) -> None:
         with self._lock:
-            # What is broken may be so for a moment only.
-            if picture.problem is None:
-                self._kept[key] = picture
-                self._size += len(picture.jpeg)
+            self._kept[key] = picture
+            self._size += len(picture.jpeg)
+            if picture.problem is not None:
+                self._broken[key] = time.monotonic()
             while self._size > self.cache_bytes and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
                 self._size -= len(dropped.jpeg)

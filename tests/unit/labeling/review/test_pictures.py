@@ -152,5 +152,7 @@ def test_what_is_broken_is_looked_at_again(asking, monkeypatch):
     monkeypatch.setattr(Pictures, "_items", lambda self, shard, rows: {45: gone})
     assert found.get(45, "small").result(20).problem == ("forbidden", "not now")
     monkeypatch.setattr(Pictures, "_items", real)
+    assert found.get(45, "small").result(20).problem == ("forbidden", "not now")  # not at every look
+    monkeypatch.setattr(module, "BROKEN_S", -1.0)
     assert found.get(45, "small").result(20).problem is None
     found.close()
