@@ -34,15 +34,30 @@ class Desk {
   }
 
   // Show the next screen: one that is lined up, the one fetched ahead, or a new one.
-  async advance() {
+  // Nothing can be said in between: it would be said of the screen that has just been sent.
+  advance() {
+    this.view = null;
+    this.#still(true);
+    const mine = (this.advancing = this.#goOn().finally(() => {
+      if (this.advancing === mine) this.advancing = null;
+    }));
+    return mine;
+  }
+
+  async #goOn() {
     const screen = this.lined.shift() ?? (await this.#ahead()) ?? { kind: "empty", items: [] };
     this.show(screen);
     if (screen.kind !== "empty" && !this.lined.length) this.#prefetch();
   }
 
+  #still(yes) {
+    byId("work").inert = byId("foot").inert = yes;
+  }
+
   show(screen) {
     this.screen = screen;
     this.since = performance.now();
+    this.#still(false);
     if (screen.kind === "empty") {
       this.view = null;
       byId("work").replaceChildren(...this.#nothing());
@@ -115,7 +130,7 @@ class Desk {
     drawStatus(facts);
     if (byId("people-box").open) dialogs.drawPeople(facts);
     if (moved) await this.#moved();
-    else if (this.facts && !this.view && this.screen) await this.#awaken();
+    else if (this.facts && !this.view && this.screen && !this.advancing) await this.#awaken();
   }
 
   // What was saved moves the figures: look, once for all that is saved together.
@@ -265,7 +280,7 @@ class Desk {
     if (onButton && (event.key === "Enter" || event.key === " ")) return;
     const anywhere = { "?": dialogs.help, m: () => this.toggleMode(), p: () => this.people(), d: turn, u: () => this.undo() }[event.key];
     if (anywhere) anywhere();
-    else if (!this.view || !this.#onScreen(event)) return;
+    else if (!this.view || byId("work").inert || !this.#onScreen(event)) return;
     event.preventDefault();
   }
 
