@@ -75,3 +75,54 @@ def test_enter_twice_sends_a_grid_once(serve, person):
     gate.open()
     assert [sorted(item["row"] for item in items) for items in sent] == [sorted(rows)]
     assert set(answered(served.asked)) == set(rows)
+
+
+def test_marks_outlive_a_look_at_one_and_an_undo(serve, person):
+    """Two are marked, one is named; a third is enlarged and answered, which is then taken back."""
+    served = serve(num_train=40, num_audit=0)
+    ann = person(served).enter()
+    page, asked = ann.page, served.asked
+    rows = ann.rows()
+    assert len(rows) > 5
+    guess, sent = asked.campaign.config.classes.index(ann.title()), sent_by(page)
+    page.locator(".tile").nth(0).click()
+    page.locator(".tile").nth(1).click()
+    page.locator(".tile").nth(2).click()
+    ann.press("1", "c")  # a class key moves on: the comment is of the fourth
+    page.fill("#comment-text", "blurred")
+    page.click("#comment-box button[value=keep]")
+    page.locator(".tile").nth(4).dblclick()
+    page.wait_for_selector(".frame img")
+    assert ann.rows() == [rows[4]]
+    ann.press("2")
+    page.wait_for_selector(".grid")
+    ann.saved()
+    states = [tile.get_attribute("data-state") for tile in page.locator(".tile").all()]
+    assert states == ["wrong", "wrong", "said"] + [""] * (len(rows) - 4)
+    ann.press("u")
+    page.wait_for_selector(".frame img")
+    assert ann.rows() == [rows[4]]
+    ann.press("2")
+    page.wait_for_selector(".grid")
+    ann.saved()
+    assert ann.rows() == rows[:4] + rows[5:]
+    ann.press("Enter")
+    page.wait_for_selector(".frame img")
+    ann.saved()
+    assert [item["row"] for item in sent[-1]] == rows[2:4] + rows[5:]
+    assert [item["label"] for item in sent[-1]] == [0] + [guess] * (len(rows) - 4)
+    assert sent[-1][1]["comment"] == "blurred"
+    assert ann.title() == "What is this?"
+    assert ann.rows() == [rows[0]]
+
+
+def test_a_double_click_says_nothing(serve, person):
+    served = serve(num_train=40, num_audit=0)
+    ann = person(served).enter()
+    page, rows = ann.page, ann.rows()
+    ann.press("1")  # said of the first
+    page.locator(".tile").nth(0).dblclick()
+    page.wait_for_selector(".frame img")
+    assert ann.rows() == [rows[0]]
+    said = served.asked.campaign.config.classes[0]
+    assert f"You said: {said}." in page.text_content(".about")

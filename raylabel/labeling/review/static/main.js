@@ -222,7 +222,7 @@ class Desk {
 
   async comment() {
     const view = this.view;
-    const text = await dialogs.comment(view.current().comment);
+    const text = await dialogs.comment(view.current().comment ?? "");
     if (text !== undefined) view.commented(text);
     view.shown();
   }
