@@ -2,6 +2,8 @@
 
 import json
 
+from playwright.sync_api import expect
+
 from raylabel.labeling.answers import collect
 
 
@@ -126,3 +128,62 @@ def test_a_double_click_says_nothing(serve, person):
     assert ann.rows() == [rows[0]]
     said = served.asked.campaign.config.classes[0]
     assert f"You said: {said}." in page.text_content(".about")
+
+
+def test_what_nobody_saw_is_not_confirmed(serve, person):
+    """In a grid that is guessed right, one picture is broken, one fails, and one is on its way: these are asked alone."""
+    served = serve(num_train=40, num_audit=0, images={51: b""})
+    ann = person(served)
+    page = ann.page
+
+    def come(route):
+        row = route.request.url.split("/")[4]
+        if row == "50":
+            route.abort("failed")
+        elif row != "77":
+            route.continue_()
+
+    page.route("**/picture/**", come)
+    ann.is_away = True  # a browser notes what it cannot load
+    ann.enter()
+    page.wait_for_selector(".grid")
+    expect(page.locator(".broken").filter(has_text="cannot be shown (empty)")).to_have_count(1)
+    expect(page.locator(".broken").filter(has_text="did not load, trying again …")).to_have_count(1)
+    page.wait_for_timeout(500)
+    sent = sent_by(page)
+    ann.press("Enter")
+    page.wait_for_selector(".frame")
+    ann.saved()
+    assert [item["row"] for item in sent[-1]] == [57, 75, 54]
+    asked_alone = []
+    for _ in range(3):
+        asked_alone.append(page.text_content(".about .id"))
+        before = len(sent)
+        ann.press("Enter")  # confirms nothing where there is nothing to see
+        expect(page.locator("#trouble")).to_contain_text("there is no picture to see")
+        assert len(sent) == before
+        ann.press("1")
+        page.wait_for_function(f"() => document.querySelector('.about .id')?.textContent !== '{asked_alone[-1]}'")
+    assert asked_alone == ["item-000051", "item-000050", "item-000077"]
+    ann.saved()
+
+
+def test_a_picture_that_failed_is_asked_for_again(serve, person):
+    served = serve(num_train=40, num_audit=0)
+    ann = person(served)
+    page, tries = ann.page, []
+
+    def come(route):
+        tries.append(route.request.url)
+        if len(tries) <= 2:
+            route.abort("failed")
+        else:
+            route.continue_()
+
+    page.route("**/picture/50/small", come)
+    ann.is_away = True
+    ann.enter()
+    expect(page.locator(".broken")).to_have_text("did not load, trying again …")
+    expect(page.locator(".broken")).to_have_count(0)
+    assert 50 in ann.rows()
+    assert len(tries) > 2

@@ -1,7 +1,7 @@
 // Many items at once: of one guessed class, where the wrong ones are marked, or bare, where each is told what it is.
 
 import { make } from "./dom.js";
-import { picture } from "./pictures.js";
+import { isSeen, picture } from "./pictures.js";
 
 const WORDS = { cannot_tell: "cannot tell", skip: "skipped" };
 
@@ -53,14 +53,15 @@ export class Grid {
     this.#show(tile);
   }
 
-  // What can be sent, and what is left: items marked wrong are asked one by one, those without an answer once more.
+  // What can be sent, and what is left: items marked wrong and those whose picture nobody saw are asked one by one,
+  // those without an answer once more.
   confirm() {
     const sent = [];
     const left = [];
-    for (const { item } of this.tiles) {
+    for (const { item, button } of this.tiles) {
       const comment = item.comment || null;
       if (item.said) sent.push({ row: item.row, kind: item.said.kind, label: item.said.label, comment });
-      else if (this.guess !== null && !item.marked) sent.push({ row: item.row, kind: "label", label: this.guess, comment });
+      else if (this.guess !== null && !item.marked && isSeen(button)) sent.push({ row: item.row, kind: "label", label: this.guess, comment });
       else left.push(item);
     }
     const rest = left.length ? { ...this.screen, kind: this.guess === null ? "bare" : "single", items: left } : null;

@@ -92,7 +92,7 @@ class Desk {
     }
     const { sent, rest } = this.view.confirm();
     if (sent.length || this.view.guess != null) this.send(sent, rest);
-    else trouble("Nothing is said yet: press a class's key first.");
+    else trouble("Nothing is said yet, or there is no picture to see: press a class's key first.");
   }
 
   async undo() {

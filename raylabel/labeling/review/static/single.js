@@ -1,7 +1,7 @@
 // One item, large: what the model guesses and which answered items lie near, where that may be shown; zoom.
 
 import { make, percent } from "./dom.js";
-import { picture } from "./pictures.js";
+import { isSeen, picture } from "./pictures.js";
 
 const ZOOMS = [1, 2, 4, 8];
 
@@ -41,7 +41,7 @@ export class Single {
   }
 
   confirm() {
-    if (!this.item.guesses.length) return { sent: [], rest: null };
+    if (!this.item.guesses.length || !isSeen(this.frame)) return { sent: [], rest: null };
     return { sent: [this.#said("label", this.item.guesses[0][0])], rest: this.#rest() };
   }
 
