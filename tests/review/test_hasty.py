@@ -131,7 +131,7 @@ def test_a_double_click_says_nothing(serve, person):
 
 
 def test_what_nobody_saw_is_not_confirmed(serve, person):
-    """In a grid that is guessed right, one picture is broken, one fails, and one is on its way: these are asked alone."""
+    """One picture is broken, one fails, one is on its way: these are asked alone, the others are confirmed."""
     served = serve(num_train=40, num_audit=0, images={51: b""})
     ann = person(served)
     page = ann.page
@@ -187,3 +187,32 @@ def test_a_picture_that_failed_is_asked_for_again(serve, person):
     expect(page.locator(".broken")).to_have_count(0)
     assert 50 in ann.rows()
     assert len(tries) > 2
+
+
+def sign_in(page, name):
+    page.wait_for_url("**/enter")
+    page.fill("input[name=name]", name)
+    page.click("button[type=submit]")
+
+
+def test_answers_that_the_server_let_nobody_give_are_sent_after_signing_in(serve, person):
+    """The server knows the page no more (403): the answers stay, are not sent as somebody else's, and arrive at last."""
+    served = serve(num_train=40, num_audit=0)
+    ann = person(served).enter()
+    page, rows = ann.page, ann.rows()
+    ann.is_away = True  # a browser notes every answer that is no success
+    page.route("**/api/answer", lambda route: route.fulfill(status=403, body="no or a wrong token"))
+    ann.press("Enter")
+    page.wait_for_url("**/enter")
+    page.unroute("**/api/answer")
+    sign_in(page, "bob")
+    assert not set(ann.rows()) & set(rows)
+    sent = sent_by(page)
+    page.wait_for_timeout(1000)
+    assert sent == [] and answered(served.asked) == {}
+    page.click("#me")
+    sign_in(page, "ann")
+    page.wait_for_selector(".grid")
+    page.wait_for_function("() => sessionStorage.getItem('unsent') === '{}'")
+    stored = collect(served.asked.campaign, served.asked.number).to_pylist()
+    assert {(int(row["id"].removeprefix("item-")), row["annotator"]) for row in stored} == {(r, "ann") for r in rows}
