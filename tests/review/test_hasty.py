@@ -196,7 +196,7 @@ def sign_in(page, name):
 
 
 def test_answers_that_the_server_let_nobody_give_are_sent_after_signing_in(serve, person):
-    """The server knows the page no more (403): the answers stay, are not sent as somebody else's, and arrive at last."""
+    """The server knows the page no more (403): the answers stay, are sent as nobody else's, and arrive at last."""
     served = serve(num_train=40, num_audit=0)
     ann = person(served).enter()
     page, rows = ann.page, ann.rows()
@@ -216,3 +216,38 @@ def test_answers_that_the_server_let_nobody_give_are_sent_after_signing_in(serve
     page.wait_for_function("() => sessionStorage.getItem('unsent') === '{}'")
     stored = collect(served.asked.campaign, served.asked.number).to_pylist()
     assert {(int(row["id"].removeprefix("item-")), row["annotator"]) for row in stored} == {(r, "ann") for r in rows}
+
+
+def test_undo_that_fails_says_so_and_two_take_back_one(serve, person):
+    served = serve(num_train=40, num_audit=0)
+    ann = person(served).enter()
+    page, rows, tries = ann.page, ann.rows(), []
+    ann.press("Enter")
+    page.wait_for_selector(f'img[src*="/picture/{rows[0]}/"]', state="detached")
+    ann.saved()
+    after = ann.rows()
+
+    def come(route):
+        tries.append(route)
+        if len(tries) == 1:
+            route.fulfill(status=503, json={"error": "the disk is full"})
+
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.route("**/api/undo", come)
+    ann.is_away = True  # a browser notes every answer that is no success
+    ann.press("u")
+    expect(page.locator("#trouble")).to_have_text("the disk is full")
+    assert ann.rows() == after
+    assert errors == []
+    sent = sent_by(page)
+    ann.press("u", "u", "Enter")  # said while the undo is under way: it would be taken back in its place
+    page.wait_for_timeout(300)
+    assert len(tries) == 2 and sent == []
+    tries[1].continue_()
+    page.wait_for_selector(f'img[src*="/picture/{rows[0]}/"]')
+    assert ann.rows() == rows
+    ann.press("Enter")
+    page.wait_for_selector(f'img[src*="/picture/{rows[0]}/"]', state="detached")
+    ann.saved()
+    assert ann.rows() == after

@@ -51,13 +51,14 @@ class Desk {
   }
 
   #still(yes) {
-    byId("work").inert = byId("foot").inert = yes;
+    byId("work").inert = yes;
+    byId("foot").inert = yes || this.view === null;
   }
 
   show(screen) {
     this.screen = screen;
     this.since = performance.now();
-    this.#still(false);
+    byId("work").inert = false; // before anything in it takes the focus
     if (screen.kind === "empty") {
       this.view = null;
       byId("work").replaceChildren(...this.#nothing());
@@ -66,7 +67,7 @@ class Desk {
       byId("work").replaceChildren(this.view.element);
       this.view.shown();
     }
-    byId("foot").inert = this.view === null;
+    this.#still(false);
   }
 
   // Send what was said of the screen; `rest` are its items that are still to be asked.
@@ -95,9 +96,27 @@ class Desk {
     else trouble("Nothing is said yet, or there is no picture to see: press a class's key first.");
   }
 
+  // One at a time, and nothing is said meanwhile.
   async undo() {
+    if (this.undoing) return;
+    this.undoing = true;
+    try {
+      await this.#takeBack();
+    } catch (error) {
+      trouble(error.message);
+    } finally {
+      this.undoing = false;
+      if (!this.advancing) this.#still(false);
+      this.view?.shown();
+    }
+  }
+
+  async #takeBack() {
     await this.sending;
+    await this.advancing;
+    this.#still(true);
     const { round, items } = await api.undo();
+    await this.advancing; // the round may have moved on meanwhile
     this.#lookSoon();
     if (!items.length) {
       trouble("There is nothing to undo.");
