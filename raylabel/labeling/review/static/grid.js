@@ -3,6 +3,7 @@
 import { make } from "./dom.js";
 import { isSeen, picture } from "./pictures.js";
 
+const MOST_TILES = 96;
 const WORDS = { cannot_tell: "cannot tell", skip: "skipped" };
 
 export class Grid {
@@ -135,4 +136,14 @@ export class Grid {
     this.current().comment = text;
     this.#show(this.tiles[this.at]);
   }
+}
+
+// As many tiles as are seen at once: whoever confirms a screen must have seen all of it.
+export function fitting(box) {
+  const [least, gap, around, above] = ["--tile", "--gap", "--around", "--above"]
+    .map((name) => parseFloat(getComputedStyle(document.documentElement).getPropertyValue(name)));
+  const columns = Math.max(2, Math.floor((box.clientWidth - 2 * around + gap) / (least + gap)));
+  const tile = (box.clientWidth - 2 * around + gap) / columns;
+  const lines = Math.max(2, Math.floor((box.clientHeight - 2 * around - above + gap) / tile));
+  return Math.min(columns * lines, MOST_TILES);
 }

@@ -2,16 +2,16 @@
 
 import * as api from "./api.js";
 import * as dialogs from "./dialogs.js";
-import { byId, counted, make } from "./dom.js";
-import { Grid } from "./grid.js";
+import { byId, make } from "./dom.js";
+import { fitting, Grid } from "./grid.js";
 import { drawSaved, drawStatus, told, trouble } from "./head.js";
 import { classOf, keyOf } from "./keys.js";
+import { nothing } from "./nothing.js";
 import { fetchAhead } from "./pictures.js";
 import { Single } from "./single.js";
 import { turn } from "./theme.js";
 
 const SINGLES = 12;
-const MOST_TILES = 96;
 const LOOK_MS = 2000;
 
 class Desk {
@@ -61,7 +61,7 @@ class Desk {
     byId("work").inert = false; // before anything in it takes the focus
     if (screen.kind === "empty") {
       this.view = null;
-      byId("work").replaceChildren(...this.#nothing());
+      byId("work").replaceChildren(...nothing(this.facts));
     } else {
       this.view = screen.kind === "single" ? new Single(screen, this) : new Grid(screen, this);
       byId("work").replaceChildren(this.view.element);
@@ -172,7 +172,7 @@ class Desk {
       this.coming = null;
       await this.advance();
     } else {
-      byId("work").replaceChildren(...this.#nothing());
+      byId("work").replaceChildren(...nothing(this.facts));
     }
   }
 
@@ -182,7 +182,7 @@ class Desk {
   }
 
   #fetch() {
-    const size = this.single ? SINGLES : this.#tiles();
+    const size = this.single ? SINGLES : fitting(byId("work"));
     return api.next(this.single, size, this.#held()).then((screen) => {
       fetchAhead(screen.items.map((item) => item.row), screen.kind === "single" ? "large" : "small");
       return screen;
@@ -207,29 +207,6 @@ class Desk {
     // Why there is nothing is told as it is now: the server may have just begun again.
     if (screen?.kind === "empty") this.facts = await api.status(this.#held()).catch(() => this.facts);
     return screen;
-  }
-
-  // As many tiles as are seen at once: whoever confirms a screen must have seen all of it.
-  #tiles() {
-    const box = byId("work");
-    const [least, gap, around, above] = ["--tile", "--gap", "--around", "--above"]
-      .map((name) => parseFloat(getComputedStyle(document.documentElement).getPropertyValue(name)));
-    const columns = Math.max(2, Math.floor((box.clientWidth - 2 * around + gap) / (least + gap)));
-    const tile = (box.clientWidth - 2 * around + gap) / columns;
-    const lines = Math.max(2, Math.floor((box.clientHeight - 2 * around - above + gap) / tile));
-    return Math.min(columns * lines, MOST_TILES);
-  }
-
-  #nothing() {
-    const facts = this.facts;
-    if (!facts) return [make("h1", { text: "Loading …" })];
-    const title = { done: "Done", working: "The loop is at work", waiting: "Waiting for the first questions" }[facts.state]
-      ?? (facts.gives ? null : "The server has just begun again: a moment")
-      ?? (facts.num_open ? "Nothing is left for you" : "All answered");
-    const others = facts.state === "asking" && facts.num_open
-      ? `${counted(facts.num_open, "item")} wait for somebody else, or are on somebody's screen. Train now goes on without them, as far as they are not needed.` : "";
-    return [make("h1", { text: title }), make("p", { text: others }), make("p", { text: dialogs.loopWords(facts) }),
-      make("p", { text: "This page goes on by itself." })];
   }
 
   async chooseClass() {
