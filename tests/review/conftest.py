@@ -141,13 +141,15 @@ class Person:
 
     def rows(self):
         """Rows of the pool that are on the screen, once all of its pictures are."""
-        self.page.wait_for_function(
-            "() => { const found = [...document.querySelectorAll('.tile, .frame')]; return found.length && "
-            "found.every((e) => e.querySelector('.broken') || e.querySelector('img')?.complete && "
-            "e.querySelector('img').naturalWidth > 1); }"
+        # Waited for and read at once: the next screen may come in between.
+        found = self.page.wait_for_function(
+            "() => { const tiles = [...document.querySelectorAll('.tile, .frame')];"
+            "const ready = tiles.length && !document.getElementById('work').inert && tiles.every((e) =>"
+            " e.querySelector('.broken') || e.querySelector('img')?.complete"
+            " && e.querySelector('img').naturalWidth > 1);"
+            "return ready && tiles.flatMap((e) => [...e.querySelectorAll('img')].map((image) => image.src)); }"
         )
-        sources = self.page.eval_on_selector_all(".tile img, .frame img", "images => images.map((image) => image.src)")
-        return [int(source.split("/")[4]) for source in sources]
+        return [int(source.split("/")[4]) for source in found.json_value()]
 
     def title(self):
         return self.page.text_content("h1")

@@ -2,6 +2,9 @@
 
 export class Refused extends Error {}
 
+// What the server says of a message that it will never take; after anything else it may yet take it.
+const NEVER = [400, 409, 413];
+
 const UNSENT = "unsent";
 // Not randomUUID: browsers have it only where a page came over TLS or from this machine.
 const unique = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -18,11 +21,24 @@ async function ask(path, body) {
   if (response.ok) return response.json();
   const text = await response.text();
   const words = response.headers.get("content-type")?.startsWith("application/json") ? JSON.parse(text).error : text;
-  if (response.status >= 500) throw new Error(words);
-  throw new Refused(words);
+  if (NEVER.includes(response.status)) throw new Refused(words);
+  if (response.status === 403) {
+    // The token or the name is not (any more) one that it knows: what is unsent outlives the way to the door.
+    location.assign("/enter");
+    throw new Error(`sign in again: ${words}`);
+  }
+  throw new Error(words);
 }
 
-export const campaign = () => ask("/api/campaign");
+
+let me = null;
+
+export async function campaign() {
+  const found = await ask("/api/campaign");
+  me = found.name;
+  return found;
+}
+
 export const status = (rows) => ask("/api/status", { page, rows });
 export const problem = (row) => ask(`/problem/${row}`);
 export const undo = () => ask("/api/undo", { page });
@@ -37,8 +53,10 @@ export function leave() {
 }
 
 const unsent = new Map(Object.entries(JSON.parse(sessionStorage.getItem(UNSENT) || "{}")));
-export const numUnsent = () => unsent.size;
-export const unsentRows = () => [...unsent.values()].flatMap((found) => found.items.map((item) => item.row));
+// Somebody else's, said in this tab before, wait until they sign in again.
+const mine = () => [...unsent].filter(([, { name }]) => name === me);
+export const numUnsent = () => mine().length;
+export const unsentRows = () => mine().flatMap(([, { message }]) => message.items.map((item) => item.row));
 
 const keep = () => sessionStorage.setItem(UNSENT, JSON.stringify(Object.fromEntries(unsent)));
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -46,19 +64,19 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 // Send answers of one screen; tells what was saved once it is, and trouble while it is not.
 export async function send(round, items, seconds, tell) {
   const submission = unique();
-  unsent.set(submission, { page, round, submission, seconds, items });
+  unsent.set(submission, { name: me, message: { page, round, submission, seconds, items } });
   keep();
   await deliver(submission, tell);
 }
 
 export async function resend(tell) {
-  await Promise.all([...unsent.keys()].map((submission) => deliver(submission, tell)));
+  await Promise.all(mine().map(([submission]) => deliver(submission, tell)));
 }
 
 async function deliver(submission, tell) {
   for (let wait = 500; ; wait = Math.min(2 * wait, 8000)) {
     try {
-      const done = await ask("/api/answer", { ...unsent.get(submission), page });
+      const done = await ask("/api/answer", { ...unsent.get(submission).message, page });
       unsent.delete(submission);
       keep();
       tell({ saved: done.saved.length, refused: done.refused });

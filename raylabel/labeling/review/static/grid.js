@@ -1,14 +1,16 @@
 // Many items at once: of one guessed class, where the wrong ones are marked, or bare, where each is told what it is.
 
 import { make } from "./dom.js";
-import { picture } from "./pictures.js";
+import { isSeen, picture } from "./pictures.js";
 
+const MOST_TILES = 96;
 const WORDS = { cannot_tell: "cannot tell", skip: "skipped" };
 
 export class Grid {
   side = "small";
 
-  // screen: kind "group" or "bare", group, items (of an undone screen with what was said).
+  // screen: kind "group" or "bare", group, items. What is said of an item is kept on it (said, marked, comment), so that
+  // it is still there when the screen is shown again.
   constructor(screen, desk) {
     this.desk = desk;
     this.screen = screen;
@@ -30,37 +32,38 @@ export class Grid {
   }
 
   current() {
-    return this.tiles[this.at];
+    return this.tiles[this.at].item;
   }
 
   // A class for the tile under the cursor, or for all that have none yet.
   say(label, all = false) {
-    const meant = all ? this.tiles.filter((tile) => !tile.kind) : [this.current()];
+    const meant = all ? this.tiles.filter((tile) => !tile.item.said) : [this.tiles[this.at]];
     for (const tile of meant) this.#set(tile, "label", label);
     if (!all) this.#onwards();
   }
 
   tell(kind) {
-    this.#set(this.current(), kind, null);
+    this.#set(this.tiles[this.at], kind, null);
     this.#onwards();
   }
 
-  mark(tile = this.current()) {
+  mark(tile = this.tiles[this.at]) {
     if (this.guess === null) return;
-    tile.kind = tile.label = null;
-    tile.marked = !tile.marked;
+    tile.item.said = null;
+    tile.item.marked = !tile.item.marked;
     this.#show(tile);
   }
 
-  // What can be sent, and what is left: items marked wrong are asked one by one, those without an answer once more.
+  // What can be sent, and what is left: items marked wrong and those whose picture nobody saw are asked one by one,
+  // those without an answer once more.
   confirm() {
     const sent = [];
     const left = [];
-    for (const tile of this.tiles) {
-      const comment = tile.comment || null;
-      if (tile.kind) sent.push({ row: tile.item.row, kind: tile.kind, label: tile.label, comment });
-      else if (this.guess !== null && !tile.marked) sent.push({ row: tile.item.row, kind: "label", label: this.guess, comment });
-      else left.push(tile.item);
+    for (const { item, button } of this.tiles) {
+      const comment = item.comment || null;
+      if (item.said) sent.push({ row: item.row, kind: item.said.kind, label: item.said.label, comment });
+      else if (this.guess !== null && !item.marked && isSeen(button)) sent.push({ row: item.row, kind: "label", label: this.guess, comment });
+      else left.push(item);
     }
     const rest = left.length ? { ...this.screen, kind: this.guess === null ? "bare" : "single", items: left } : null;
     return { sent, rest };
@@ -88,19 +91,24 @@ export class Grid {
   #tile(item, place) {
     const words = make("span", { class: "said" });
     const button = make("button", { class: "tile", tabindex: place ? -1 : 0 }, picture(item.row, "small", `item ${place + 1}`), words);
-    const tile = { item, button, words, kind: item.said?.kind ?? null, label: item.said?.label ?? null, marked: false, comment: item.comment ?? "" };
-    button.addEventListener("click", () => {
+    const tile = { item, button, words };
+    let before = {};
+    button.addEventListener("click", (event) => {
+      if (event.detail > 1) return; // of a double click, which means something else
+      before = { said: item.said, marked: item.marked };
       this.#move(place - this.at);
       this.mark(tile);
     });
-    button.addEventListener("dblclick", () => this.desk.enlarge(tile.item));
+    button.addEventListener("dblclick", () => {
+      Object.assign(item, before);
+      this.desk.enlarge(item);
+    });
     return tile;
   }
 
   #set(tile, kind, label) {
-    tile.marked = false;
-    tile.kind = kind;
-    tile.label = label;
+    tile.item.marked = false;
+    tile.item.said = { kind, label };
     this.#show(tile);
   }
 
@@ -110,22 +118,32 @@ export class Grid {
 
   #move(step) {
     const place = Math.min(Math.max(this.at + step, 0), this.tiles.length - 1);
-    this.current().button.tabIndex = -1;
+    this.tiles[this.at].button.tabIndex = -1;
     this.at = place;
-    this.current().button.tabIndex = 0;
-    this.current().button.focus();
+    this.tiles[place].button.tabIndex = 0;
+    this.tiles[place].button.focus();
   }
 
-  #show(tile) {
-    const said = tile.kind === "label" ? this.desk.classes[tile.label] : WORDS[tile.kind];
-    tile.words.textContent = said ?? (tile.marked ? "not this" : "");
-    tile.button.dataset.state = tile.kind ? "said" : tile.marked ? "wrong" : "";
-    tile.button.setAttribute("aria-pressed", String(Boolean(tile.kind) || tile.marked));
-    if (tile.comment) tile.words.append(" ✎");
+  #show({ item: { said, marked, comment }, button, words }) {
+    const name = said?.kind === "label" ? this.desk.classes[said.label] : WORDS[said?.kind];
+    words.textContent = name ?? (marked ? "not this" : "");
+    button.dataset.state = said ? "said" : marked ? "wrong" : "";
+    button.setAttribute("aria-pressed", String(Boolean(said || marked)));
+    if (comment) words.append(" ✎");
   }
 
   commented(text) {
     this.current().comment = text;
-    this.#show(this.current());
+    this.#show(this.tiles[this.at]);
   }
+}
+
+// As many tiles as are seen at once: whoever confirms a screen must have seen all of it.
+export function fitting(box) {
+  const [least, gap, around, above] = ["--tile", "--gap", "--around", "--above"]
+    .map((name) => parseFloat(getComputedStyle(document.documentElement).getPropertyValue(name)));
+  const columns = Math.max(2, Math.floor((box.clientWidth - 2 * around + gap) / (least + gap)));
+  const tile = (box.clientWidth - 2 * around + gap) / columns;
+  const lines = Math.max(2, Math.floor((box.clientHeight - 2 * around - above + gap) / tile));
+  return Math.min(columns * lines, MOST_TILES);
 }

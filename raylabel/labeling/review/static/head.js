@@ -4,10 +4,13 @@ import * as api from "./api.js";
 import { byId, counted } from "./dom.js";
 
 let saved = 0;
+let late = false; // whether it was said that something is not saved yet
 
 export function drawStatus(facts) {
   const asks = facts.round !== null;
-  byId("round").textContent = asks ? `Round ${facts.round + 1} of ${facts.num_rounds}` : "";
+  // The second draw of a targeted audit is asked after the last round.
+  const round = facts.round < facts.num_rounds ? `Round ${facts.round + 1} of ${facts.num_rounds}` : "Last questions";
+  byId("round").textContent = asks ? round : "";
   byId("bar").max = asks ? facts.num_items : 1;
   byId("bar").value = asks ? facts.num_items - facts.num_open : 0;
   byId("count").textContent = asks ? `${counted(facts.num_open, "item")} left` : "";
@@ -26,10 +29,13 @@ export function trouble(words) {
 export function told({ saved: more, refused, words, trouble: why }) {
   if (why !== undefined) {
     trouble(`Not saved yet, trying again: ${why}`);
+    late = true;
   } else {
     saved += more;
     const lost = refused.length ? `${counted(refused.length, "answer")} not taken: ${refused[0][1]}` : "";
-    trouble(words ?? lost);
+    // Other words, of what was pressed since, stay.
+    if (words || lost || late) trouble(words ?? lost);
+    late = false;
   }
   drawSaved();
 }

@@ -2,16 +2,16 @@
 
 import * as api from "./api.js";
 import * as dialogs from "./dialogs.js";
-import { byId, counted, make } from "./dom.js";
-import { Grid } from "./grid.js";
+import { byId, make } from "./dom.js";
+import { fitting, Grid } from "./grid.js";
 import { drawSaved, drawStatus, told, trouble } from "./head.js";
 import { classOf, keyOf } from "./keys.js";
+import { nothing } from "./nothing.js";
 import { fetchAhead } from "./pictures.js";
 import { Single } from "./single.js";
 import { turn } from "./theme.js";
 
 const SINGLES = 12;
-const MOST_TILES = 96;
 const LOOK_MS = 2000;
 
 class Desk {
@@ -34,24 +34,40 @@ class Desk {
   }
 
   // Show the next screen: one that is lined up, the one fetched ahead, or a new one.
-  async advance() {
+  // Nothing can be said in between: it would be said of the screen that has just been sent.
+  advance() {
+    this.view = null;
+    this.#still(true);
+    const mine = (this.advancing = this.#goOn().finally(() => {
+      if (this.advancing === mine) this.advancing = null;
+    }));
+    return mine;
+  }
+
+  async #goOn() {
     const screen = this.lined.shift() ?? (await this.#ahead()) ?? { kind: "empty", items: [] };
     this.show(screen);
     if (screen.kind !== "empty" && !this.lined.length) this.#prefetch();
   }
 
+  #still(yes) {
+    byId("work").inert = yes;
+    byId("foot").inert = yes || this.view === null;
+  }
+
   show(screen) {
     this.screen = screen;
     this.since = performance.now();
+    byId("work").inert = false; // before anything in it takes the focus
     if (screen.kind === "empty") {
       this.view = null;
-      byId("work").replaceChildren(...this.#nothing());
+      byId("work").replaceChildren(...nothing(this.facts));
     } else {
       this.view = screen.kind === "single" ? new Single(screen, this) : new Grid(screen, this);
       byId("work").replaceChildren(this.view.element);
       this.view.shown();
     }
-    byId("foot").inert = this.view === null;
+    this.#still(false);
   }
 
   // Send what was said of the screen; `rest` are its items that are still to be asked.
@@ -77,12 +93,30 @@ class Desk {
     }
     const { sent, rest } = this.view.confirm();
     if (sent.length || this.view.guess != null) this.send(sent, rest);
-    else trouble("Nothing is said yet: press a class's key first.");
+    else trouble("Nothing is said yet, or there is no picture to see: press a class's key first.");
   }
 
+  // One at a time, and nothing is said meanwhile.
   async undo() {
+    if (this.undoing) return;
+    this.undoing = true;
+    try {
+      await this.#takeBack();
+    } catch (error) {
+      trouble(error.message);
+    } finally {
+      this.undoing = false;
+      if (!this.advancing) this.#still(false);
+      this.view?.shown();
+    }
+  }
+
+  async #takeBack() {
     await this.sending;
+    await this.advancing;
+    this.#still(true);
     const { round, items } = await api.undo();
+    await this.advancing; // the round may have moved on meanwhile
     this.#lookSoon();
     if (!items.length) {
       trouble("There is nothing to undo.");
@@ -115,7 +149,7 @@ class Desk {
     drawStatus(facts);
     if (byId("people-box").open) dialogs.drawPeople(facts);
     if (moved) await this.#moved();
-    else if (this.facts && !this.view && this.screen) await this.#awaken();
+    else if (this.facts && !this.view && this.screen && !this.advancing) await this.#awaken();
   }
 
   // What was saved moves the figures: look, once for all that is saved together.
@@ -138,7 +172,7 @@ class Desk {
       this.coming = null;
       await this.advance();
     } else {
-      byId("work").replaceChildren(...this.#nothing());
+      byId("work").replaceChildren(...nothing(this.facts));
     }
   }
 
@@ -148,7 +182,7 @@ class Desk {
   }
 
   #fetch() {
-    const size = this.single ? SINGLES : this.#tiles();
+    const size = this.single ? SINGLES : fitting(byId("work"));
     return api.next(this.single, size, this.#held()).then((screen) => {
       fetchAhead(screen.items.map((item) => item.row), screen.kind === "single" ? "large" : "small");
       return screen;
@@ -175,29 +209,6 @@ class Desk {
     return screen;
   }
 
-  // As many tiles as are seen at once: whoever confirms a screen must have seen all of it.
-  #tiles() {
-    const box = byId("work");
-    const [least, gap, around, above] = ["--tile", "--gap", "--around", "--above"]
-      .map((name) => parseFloat(getComputedStyle(document.documentElement).getPropertyValue(name)));
-    const columns = Math.max(2, Math.floor((box.clientWidth - 2 * around + gap) / (least + gap)));
-    const tile = (box.clientWidth - 2 * around + gap) / columns;
-    const lines = Math.max(2, Math.floor((box.clientHeight - 2 * around - above + gap) / tile));
-    return Math.min(columns * lines, MOST_TILES);
-  }
-
-  #nothing() {
-    const facts = this.facts;
-    if (!facts) return [make("h1", { text: "Loading …" })];
-    const title = { done: "Done", working: "The loop is at work", waiting: "Waiting for the first questions" }[facts.state]
-      ?? (facts.gives ? null : "The server has just begun again: a moment")
-      ?? (facts.num_open ? "Nothing is left for you" : "All answered");
-    const others = facts.state === "asking" && facts.num_open
-      ? `${counted(facts.num_open, "item")} wait for somebody else, or are on somebody's screen. Train now goes on without them, as far as they are not needed.` : "";
-    return [make("h1", { text: title }), make("p", { text: others }), make("p", { text: dialogs.loopWords(facts) }),
-      make("p", { text: "This page goes on by itself." })];
-  }
-
   async chooseClass() {
     const view = this.view;
     const label = await dialogs.search(this.classes);
@@ -207,7 +218,7 @@ class Desk {
 
   async comment() {
     const view = this.view;
-    const text = await dialogs.comment(view.current().comment);
+    const text = await dialogs.comment(view.current().comment ?? "");
     if (text !== undefined) view.commented(text);
     view.shown();
   }
@@ -265,7 +276,7 @@ class Desk {
     if (onButton && (event.key === "Enter" || event.key === " ")) return;
     const anywhere = { "?": dialogs.help, m: () => this.toggleMode(), p: () => this.people(), d: turn, u: () => this.undo() }[event.key];
     if (anywhere) anywhere();
-    else if (!this.view || !this.#onScreen(event)) return;
+    else if (!this.view || byId("work").inert || !this.#onScreen(event)) return;
     event.preventDefault();
   }
 

@@ -1,7 +1,7 @@
 // One item, large: what the model guesses and which answered items lie near, where that may be shown; zoom.
 
 import { make, percent } from "./dom.js";
-import { picture } from "./pictures.js";
+import { isSeen, picture } from "./pictures.js";
 
 const ZOOMS = [1, 2, 4, 8];
 
@@ -12,7 +12,6 @@ export class Single {
     this.desk = desk;
     this.screen = screen;
     [this.item] = screen.items;
-    this.comment = this.item.comment ?? "";
     this.zoom = 0;
     const image = picture(this.item.row, "large", "the item to label");
     this.frame = make("div", { class: "frame", tabindex: 0, role: "group", "aria-label": "picture" }, image);
@@ -30,7 +29,7 @@ export class Single {
   }
 
   current() {
-    return this;
+    return this.item;
   }
 
   say(label) {
@@ -42,7 +41,7 @@ export class Single {
   }
 
   confirm() {
-    if (!this.item.guesses.length) return { sent: [], rest: null };
+    if (!this.item.guesses.length || !isSeen(this.frame)) return { sent: [], rest: null };
     return { sent: [this.#said("label", this.item.guesses[0][0])], rest: this.#rest() };
   }
 
@@ -68,12 +67,12 @@ export class Single {
   }
 
   commented(text) {
-    this.comment = text;
+    this.item.comment = text;
     this.element.querySelector(".note").textContent = text;
   }
 
   #said(kind, label) {
-    return { row: this.item.row, kind, label, comment: this.comment || null };
+    return { row: this.item.row, kind, label, comment: this.item.comment || null };
   }
 
   #rest() {
@@ -99,7 +98,7 @@ export class Single {
   #note() {
     const said = this.item.said;
     const before = said ? `You said: ${said.kind === "label" ? this.desk.classes[said.label] : said.kind.replace("_", " ")}. ` : "";
-    return make("p", { class: "about" }, make("span", { text: before }), make("span", { class: "note", text: this.comment }),
+    return make("p", { class: "about" }, make("span", { text: before }), make("span", { class: "note", text: this.item.comment ?? "" }),
       make("span", { class: "id", text: this.item.id }));
   }
 }
