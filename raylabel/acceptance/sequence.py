@@ -20,6 +20,7 @@ tested at an equal share of alpha instead, which is safe whatever depends on wha
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -52,14 +53,14 @@ class Asked:
         return f"each threshold at 1/{self.num_steps} of alpha" if self.level < self.alpha else "fixed sequence"
 
 
-class _Counts:
+class _Counts(ABC):
     """What tests of counts have in common, whatever they are counted in."""
 
     num_wrong: CountArray
 
+    @abstractmethod
     def passes(self, num_wrong: CountArray) -> BoolArray:
         """Return whether each test passes, if so many audited items are wrong."""
-        raise NotImplementedError
 
     @property
     def passed(self) -> BoolArray:
