@@ -34,6 +34,8 @@ from raylabel.workspace import Record, Store, open_filesystem, write_part
 ROW_GROUP = 512
 NUM_ANSWERED = 40
 """Items that were answered in round 0, where the campaign asks in round 1."""
+GOLD_OF_ANN = {"num_answers": 8, "num_shared": 8, "error_rate": 0.25}
+"""What round 0 says of the annotator "ann" where the label is known."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def write_campaign(
     *,
     num_train: int,
     num_audit: int,
+    num_gold: int = 0,
     has_model: bool = True,
     classes: tuple[str, ...] = DIGITS,
     images: dict[int, bytes] | None = None,
@@ -82,13 +85,14 @@ def write_campaign(
         place: the folder.
         num_train: items that a strategy picked.
         num_audit: audit items among them.
+        num_gold: gold items among them: the last rows of the pool.
         has_model: round 1 asks, with guesses and neighbours; else round 0, with clusters.
         classes: at least 10.
         images: bytes of rows that are no digit.
         labeling: settings of that section; `workspace`, and `pool`, an s3:// prefix that the pool is copied to.
     """
     first = NUM_ANSWERED if has_model else 0
-    count = first + num_train + num_audit
+    count = first + num_train + num_audit + num_gold
     data, truth = digits(count)
     for row, other in (images or {}).items():
         data[row] = other
@@ -101,7 +105,7 @@ def write_campaign(
         "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
         "budget": {"train_answers": max(2 * num_train, 4), "audit_answers": num_audit, "rounds": 3},
         "sampling": {"max_candidates": 2 * num_train + 4},
-        "labeling": {"poll_s": 0.2, **labeling},
+        "labeling": {"poll_s": 0.2, **({"gold": "gold.csv"} if num_gold else {}), **labeling},
         "acceptance": {"max_error": 0.5},
     }
     config = Config.model_validate(tree)
@@ -119,8 +123,11 @@ def write_campaign(
     _commit(campaign, "audit/draw-0000", "audit", pa.table(columns, schema=schema.AUDIT))
     if has_model:
         _answer_round_0(campaign, truth)
-    train = np.arange(first + num_audit, count, dtype=np.int64)
-    _ask(campaign, int(has_model), train, audit, truth=truth)
+    train, gold = np.split(np.arange(first + num_audit, count, dtype=np.int64), [num_train])
+    if num_gold:
+        known = {"row": gold, "id": [f"item-{row:06d}" for row in gold], "label_index": truth[gold].astype(np.int32)}
+        _commit(campaign, "gold/known-0000", "gold", pa.table(known, schema=schema.GOLD))
+    _ask(campaign, int(has_model), {"margin": train, "audit": audit, "gold": gold}, truth=truth)
     toml = place / "campaign.toml"
     toml.write_text(_toml(tree), encoding="utf-8")
     return AskedCampaign(toml, campaign, truth, int(has_model), audit)
@@ -183,22 +190,24 @@ def _answer_round_0(campaign: Campaign, truth: NDArray[np.int64]) -> None:
         "label_index": truth[rows].astype(np.int32),
         "round": np.zeros(NUM_ANSWERED, np.int32),
     }
-    _commit(campaign, "rounds/0000/answered", "resolved", pa.table(columns, schema=schema.RESOLVED), answers=[])
-    facts = {"round": 0, "num_answers": NUM_ANSWERED, "cross_fitted_accuracy": 0.75, "num_auto": 0}
-    campaign.records.commit("rounds/0000/round", Record(facts=facts))
+    facts = {"answers": [], "annotators": {"training": {}, "audit": {}, "gold": {"ann": GOLD_OF_ANN}}}
+    _commit(campaign, "rounds/0000/answered", "resolved", pa.table(columns, schema=schema.RESOLVED), **facts)
+    point = {"round": 0, "num_answers": NUM_ANSWERED, "cross_fitted_accuracy": 0.75, "num_auto": 0}
+    campaign.records.commit("rounds/0000/round", Record(facts=point))
 
 
 def _ask(
     campaign: Campaign,
     number: int,
-    train: NDArray[np.int64],
-    audit: NDArray[np.int64],
+    asked_for: dict[str, NDArray[np.int64]],
     *,
     truth: NDArray[np.int64],
 ) -> None:
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(np.concatenate([train, audit]))
-    strategy = np.where(np.isin(rows, audit), "audit", "margin")
+    train = asked_for["margin"]
+    rows = np.concatenate(list(asked_for.values()))
+    strategy = np.repeat(list(asked_for), [len(each) for each in asked_for.values()])
+    order = np.random.default_rng(0).permutation(len(rows))
+    rows, strategy = rows[order], strategy[order]
     columns = {
         "row": rows,
         "id": [f"item-{row:06d}" for row in rows],
@@ -207,7 +216,7 @@ def _ask(
         "score": np.zeros(len(rows), np.float32),
         "reason": ["a secret reason"] * len(rows),
     }
-    asked = write_part(campaign.store, f"rounds/{number:04d}/shortlist", pa.table(columns, schema=schema.SHORTLIST))
+    shortlist = write_part(campaign.store, f"rounds/{number:04d}/shortlist", pa.table(columns, schema=schema.SHORTLIST))
     guess = np.where(train % 10 == 9, (truth[train] + 1) % 10, truth[train]).astype(np.int32)
     other = (guess + 3) % 10
     hints = {
@@ -218,7 +227,7 @@ def _ask(
         "neighbours": [np.flatnonzero(truth[:NUM_ANSWERED] == label)[:3].tolist() if number else [] for label in guess],
     }
     hinted = write_part(campaign.store, f"rounds/{number:04d}/hints", pa.table(hints, schema=schema.HINTS))
-    record = Record(parts={"shortlist": [asked], "hints": [hinted]})
+    record = Record(parts={"shortlist": [shortlist], "hints": [hinted]})
     campaign.records.commit(f"rounds/{number:04d}/shortlist", record)
 
 

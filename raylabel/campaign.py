@@ -32,6 +32,7 @@ PURPOSES = {
     "members": 7,
     "second_audit": 8,
     "hints": 9,
+    "gold": 10,
 }
 
 

@@ -103,6 +103,10 @@ class Labeling(_Section):
     """So many people answer each item, and one more where they are tied or, on the review page, none can tell."""
     consensus: Literal["majority", "dawid_skene"] = "majority"
     """Several answers of an item: the most named label, or each weighed by how often its annotator errs."""
+    gold: str | None = None
+    """A .csv or .jsonl sheet with the `label` of some items by `id`: asked among the others, to measure who answers."""
+    gold_every: Annotated[int, Field(ge=2)] = 20
+    """One of so many questions is about a gold item."""
 
 
 class Weak(_Section):

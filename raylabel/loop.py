@@ -35,6 +35,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
     plan = plan_once(campaign)
     plan = grow_once(campaign, plan) if grow else plan
     audit = labeling.draw_audit(campaign, plan)
+    labeling.know_gold(campaign, plan, audit)
     forecast.forecast_once(campaign, plan.num_rows)
     ref = inference.first_backbone(campaign)
     trainer, model, stopped = training.HeadTrainer(), None, ""

@@ -27,7 +27,7 @@ _FREE = {
 """Settings that cannot change a result, or change it through the profile, which is compared: a workspace may be opened
 again with others."""
 
-PREPARED = ("audit/draw", "audit/forecast", "pool/plan")
+PREPARED = ("audit/draw", "audit/forecast", "gold/known", "pool/plan")
 """Records made before `BEGUN`, in seconds, each with the number of its version behind it: until that one exists, nobody
 has worked for this workspace."""
 

@@ -75,6 +75,9 @@ RESOLVED = pa.schema(_ROW + _ID + [("purpose", pa.string()), ("label_index", pa.
 HELD_OUT = pa.schema([*_ROW, ("confidence", pa.float32()), ("correct", pa.bool_())])
 """Training answers as heads see them that did not learn from them: confidence of the label, and whether it is right."""
 
+GOLD = pa.schema([*_ROW, *_ID, ("label_index", pa.int32())])
+"""Items whose label is known: asked to measure who answers, and for nothing else."""
+
 DOUBTS = pa.schema([*_ROW, *_ID, ("label_index", pa.int32()), ("suggested_index", pa.int32()), ("score", pa.float32())])
 """Training answers of a round that its held-out model thinks wrong, the likeliest first; score: the probability."""
 

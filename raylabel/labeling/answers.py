@@ -25,6 +25,9 @@ Kind = Literal["label", "skip", "cannot_tell", "retract"]
 SECOND_LOOK = "second_look"
 """The purpose, and in a shortlist the strategy, of asking again about an answer that the model doubts."""
 
+GOLD = "gold"
+"""The purpose, and in a shortlist the strategy, of asking about an item whose label is known."""
+
 PAGE = "review"
 """The source of answers that were given on the review page."""
 
@@ -237,6 +240,8 @@ def wants_more(answers: Sequence[Mapping[str, Any]], *, each: int) -> bool:
 
 def purpose_of(item: Mapping[str, Any], audited: set[int]) -> str:
     """What a question of a shortlist is asked for, by its row and strategy."""
+    if item["strategy"] == GOLD:  # the audit's second draw may hold it, and asks again
+        return GOLD
     if item["row"] in audited:
         return "audit"
     return SECOND_LOOK if item["strategy"] == SECOND_LOOK else "train"

@@ -11,7 +11,7 @@ import pyarrow as pa
 from raylabel import schema
 from raylabel.campaign import Campaign, Rows, folder
 from raylabel.errors import WaitingForPeople
-from raylabel.labeling.answers import Ledger, collect, enough, purpose_of, settled, standing
+from raylabel.labeling.answers import GOLD, Ledger, collect, enough, purpose_of, settled, standing
 from raylabel.labeling.joining import join_round
 from raylabel.labeling.oracle import answer_from_pool
 from raylabel.pool import Plan
@@ -58,15 +58,17 @@ def resolve(
         names: the records of the answers that count.
 
     Returns:
-        Columns of schema.RESOLVED, in shortlist order; and the annotators, as `join_round` gives them.
+        Columns of schema.RESOLVED, in shortlist order, but for gold items; and the annotators, as `join_round` gives
+        them.
 
     Raises:
         AnswersError: a label that is no class.
     """
     said = collect(campaign, number, names)
     there, audited = standing(said), set(audit.tolist())
-    answered = [item for item in items if item["id"] in there]
-    purposes = {item["id"]: purpose_of(item, audited) for item in answered}
+    purposes = {item["id"]: purpose_of(item, audited) for item in items if item["id"] in there}
+    # What is known already is asked to measure who answers.
+    answered = [item for item in items if purposes.get(item["id"], GOLD) != GOLD]
     labels, annotators = join_round(campaign, number, said, purposes)
     columns = {
         "row": [item["row"] for item in answered],

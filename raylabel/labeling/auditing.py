@@ -109,7 +109,7 @@ def _draw(campaign: Campaign, plan: Plan, version: int) -> Record:
     return Record(parts={"audit": [write_part(store, draw_name(version), sample)]})
 
 
-def readable_audit(campaign: Campaign, pieces: Pieces, audit: Rows) -> pa.Table:
-    """Row and id of the audit items that could be read; a quarantined one cannot be asked about and is in no count."""
-    table = gather_rows(campaign.store, pieces.holding(audit))
+def readable(campaign: Campaign, pieces: Pieces, rows: Rows) -> pa.Table:
+    """Row and id of the items that could be read; a quarantined one cannot be asked about and is in no count."""
+    table = gather_rows(campaign.store, pieces.holding(rows))
     return (table if table is not None else schema.SHORTLIST.empty_table()).select(["row", "id"])

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from raylabel.acceptance import Votes, dawid_skene, majority
 from raylabel.campaign import Campaign, folder
-from raylabel.labeling.answers import SECOND_LOOK, collect, index_of, latest_of, resolved_before
+from raylabel.labeling.answers import GOLD, SECOND_LOOK, collect, index_of, latest_of, resolved_before
+from raylabel.labeling.gold import find_gold, judge_gold
 
 METHODS: Final = {"majority": majority, "dawid_skene": dawid_skene}
 
@@ -70,7 +71,7 @@ def join(answers: pa.Table, classes: Sequence[str], *, method: str = "majority")
 def join_round(
     campaign: Campaign, number: int, said: pa.Table, purposes: Mapping[str, str]
 ) -> tuple[dict[str, int], dict[str, dict[str, dict[str, Any]]]]:
-    """Resolve the items of a round, all of which are answered.
+    """Resolve the items of a round, all of which are answered; gold items measure who answered, and get no label.
 
     The answers of all rounds so far tell how far each annotator is to be trusted: training answers for training items,
     audit answers for audit items, so that neither knows of the other. Where a second look leaves annotators in a tie,
@@ -84,7 +85,7 @@ def join_round(
 
     Returns:
         The label index of each item, -1 where nobody could tell; and the annotators, as in `Joined`, by what they were
-        judged on: "training" and "audit".
+        judged on: "training", "audit", and "gold", where the label is known.
 
     Raises:
         AnswersError: a label that is no class.
@@ -92,6 +93,9 @@ def join_round(
     classes, method = campaign.config.classes, campaign.config.labeling.consensus
     earlier = [collect(campaign, before, _counted(campaign, before)) for before in range(number)]
     everything = pa.concat_tables([*earlier, said])
+    is_gold = pc.equal(everything.column("purpose"), GOLD)
+    gold = judge_gold(everything.filter(is_gold), find_gold(campaign), classes)
+    everything = everything.filter(pc.invert(is_gold))
     before = resolved_before(campaign, number)
     audited = set(before.filter(pc.equal(before.column("purpose"), "audit")).column("id").to_pylist())
     audited |= {name for name, purpose in purposes.items() if purpose == "audit"}
@@ -103,9 +107,11 @@ def join_round(
     again = join(asked, classes, method=method).labels if SECOND_LOOK in purposes.values() else {}
     labels = {}
     for name, purpose in purposes.items():
+        if purpose == GOLD:
+            continue
         label = (audit if purpose == "audit" else training).labels[name]
         labels[name] = again[name] if label < 0 and purpose == SECOND_LOOK else label
-    return labels, {"training": training.annotators, "audit": audit.annotators}
+    return labels, {"training": training.annotators, "audit": audit.annotators, "gold": gold}
 
 
 def _counted(campaign: Campaign, number: int) -> list[str]:

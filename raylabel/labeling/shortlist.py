@@ -16,8 +16,9 @@ from raylabel import runtime, schema
 from raylabel.campaign import Campaign, Pieces, Rows, folder, training_answers
 from raylabel.check import strategy_of
 from raylabel.errors import ConfigError
-from raylabel.labeling.answers import SECOND_LOOK, resolved_before
-from raylabel.labeling.auditing import readable_audit
+from raylabel.labeling.answers import GOLD, SECOND_LOOK, resolved_before
+from raylabel.labeling.auditing import readable
+from raylabel.labeling.gold import find_gold, gold_of_round
 from raylabel.labeling.hints import hints_of
 from raylabel.labeling.narrowing import COLUMNS, Indexed, narrow
 from raylabel.labeling.second_look import second_looks
@@ -30,6 +31,8 @@ from raylabel.workspace.vectors import embeddings_of, gather_rows
 
 MEMBERS = 8
 """Heads of the ensemble that "bald" wants."""
+
+_DOUBTED = "the model doubts the answer"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def select(
 
     Returns:
         The record of the shortlist: parts "shortlist" and, where people are asked, "hints"; facts strategy (what "auto"
-        chose), num_train, num_audit and num_second_looks.
+        chose), num_train, num_audit, num_second_looks and num_gold.
     """
     return campaign.records.once(
         f"{folder(number)}/shortlist",
@@ -77,7 +80,8 @@ def _select(
     size = config.round_sizes()[number]
     answered = resolved_before(campaign, number)
     named, note = _named(campaign, number, answered, has_model=model is not None)
-    barred = np.union1d(audit, answered.column("row").to_numpy())
+    known = find_gold(campaign).column("row").to_numpy()
+    barred = np.unique(np.concatenate([audit, answered.column("row").to_numpy(), known]))
     history = _history(campaign, number)
     choice = resolve(
         named,
@@ -93,24 +97,26 @@ def _select(
     if len(candidates) == 0:
         raise ConfigError(
             f"budget.train_answers: round {number} wants {size} more items to ask about, but every readable item of "
-            f"{config.pool.path} is answered or audited; ask for fewer"
+            f"{config.pool.path} is answered, audited or gold; ask for fewer"
         )
     size = min(size, len(candidates))
     work = _Pick(campaign, number, named, pieces, model, (history, note))
     picked, hints = runtime.call(work, candidates, answered, size)
     # All of it in round 0; later what a pool has grown by, and what could not be read before.
-    due = readable_audit(campaign, pieces, np.setdiff1d(audit, answered.column("row").to_numpy()))
+    due = readable(campaign, pieces, np.setdiff1d(audit, answered.column("row").to_numpy()))
     doubted = second_looks(campaign, number)
-    if number == 0 or due.num_rows or doubted.num_rows:
-        picked = _mix_in(campaign, number, picked, due, doubted)
+    gold = gold_of_round(campaign, number, pieces, num_others=size + due.num_rows + doubted.num_rows)
+    if number == 0 or due.num_rows or doubted.num_rows or gold.num_rows:
+        again = _shortlist(doubted, SECOND_LOOK, doubted.column("score").to_numpy(), [_DOUBTED] * doubted.num_rows)
+        picked = _mixed(campaign, number, [picked, _audited(due), again, _plain(gold, GOLD, "its label is known")])
     by = f"{choice.strategy} ({choice.why})" if choice.why else choice.strategy
-    again = f", and {doubted.num_rows} that the model doubts again" if doubted.num_rows else ""
-    say(f"round {number} · select: {size} of {len(candidates):,} candidates by {by}{again}")
+    beside = f", and {doubted.num_rows} that the model doubts again" if doubted.num_rows else ""
+    say(f"round {number} · select: {size} of {len(candidates):,} candidates by {by}{beside}")
     parts = {"shortlist": [write_part(campaign.store, f"{folder(number)}/shortlist", picked)]}
     if config.labeling.labeler != "oracle":
         parts["hints"] = [write_part(campaign.store, f"{folder(number)}/hints", hints)]
     facts = {"strategy": choice.strategy, "num_train": size, "num_audit": due.num_rows}
-    facts["num_second_looks"] = doubted.num_rows
+    facts |= {"num_second_looks": doubted.num_rows, "num_gold": gold.num_rows}
     return Record(facts=facts, parts=parts)
 
 
@@ -263,20 +269,25 @@ def audit_questions(campaign: Campaign, number: int, drawn: pa.Table) -> Record:
         number: that the shortlist goes by.
         drawn: row and id of the items.
     """
-    empty = schema.SHORTLIST.empty_table()
-    items = _mix_in(campaign, number, empty, drawn, schema.DOUBTS.empty_table())
+    items = _mixed(campaign, number, [_audited(drawn)])
     part = write_part(campaign.store, f"{folder(number)}/shortlist", items)
-    facts = {"strategy": "audit", "num_train": 0, "num_audit": items.num_rows, "num_second_looks": 0}
+    facts = {"strategy": "audit", "num_train": 0, "num_audit": items.num_rows, "num_second_looks": 0, "num_gold": 0}
     return Record(facts=facts, parts={"shortlist": [part]})
 
 
-def _mix_in(campaign: Campaign, number: int, picked: pa.Table, audit: pa.Table, doubted: pa.Table) -> pa.Table:
-    """Audit items and second looks among the others, in a random order: nobody can tell one by its place."""
-    count = audit.num_rows
-    drawn = _shortlist(audit, "audit", np.zeros(count, dtype=np.float32), ["drawn at random over the pool"] * count)
-    why = ["the model doubts the answer"] * doubted.num_rows
-    again = _shortlist(doubted, SECOND_LOOK, doubted.column("score").to_numpy(), why)
-    every = pa.concat_tables([picked, drawn, again])
+def _audited(items: pa.Table) -> pa.Table:
+    return _plain(items, "audit", "drawn at random over the pool")
+
+
+def _plain(items: pa.Table, strategy: str, reason: str) -> pa.Table:
+    """Items that no strategy ranked."""
+    count = items.num_rows
+    return _shortlist(items, strategy, np.zeros(count, dtype=np.float32), [reason] * count)
+
+
+def _mixed(campaign: Campaign, number: int, groups: list[pa.Table]) -> pa.Table:
+    """Items of several kinds in a random order: nobody can tell one by its place."""
+    every = pa.concat_tables(groups)
     mixed = every.take(pa.array(campaign.rng("shortlist", number).permutation(every.num_rows)))
     where = mixed.schema.get_field_index("position")
     return mixed.set_column(where, "position", pa.array(np.arange(mixed.num_rows, dtype=np.int32)))

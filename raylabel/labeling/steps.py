@@ -7,6 +7,7 @@ waits for no engine.
 from raylabel.labeling.answers import resolved_before
 from raylabel.labeling.asking import ask
 from raylabel.labeling.auditing import draw_audit
+from raylabel.labeling.gold import know_gold
 from raylabel.labeling.second_draw import audit_again
 from raylabel.labeling.shortlist import Model, select
 
@@ -15,6 +16,7 @@ __all__ = [
     "ask",
     "audit_again",
     "draw_audit",
+    "know_gold",
     "resolved_before",
     "select",
 ]

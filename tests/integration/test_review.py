@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 
 import httpx
-from campaigns import invoke, write_toml
+import pyarrow.parquet as pq
+from campaigns import digits_settings, invoke, write_toml
 
-from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
 from raylabel.labeling.review.live import Live
 from raylabel.labeling.review.server import Server
@@ -49,36 +49,48 @@ def answer_all(campaign, truth: dict[str, str]) -> list[dict]:
 
 
 def test_the_loop_goes_on_with_what_is_answered_on_the_page(tmp_path: Path, ray_session: str) -> None:
+    """Whoever is wrong on every gold item is told of it, and nothing that the campaign makes is the worse for it."""
     truth = write_pool(tmp_path / "pool")
-    config = Config.model_validate(
-        {
-            "workspace": str(tmp_path / "workspace"),
-            "classes": DIGITS,
-            "pool": {"path": str(tmp_path / "pool")},
-            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
-            "budget": {"train_answers": 120, "audit_answers": 40, "rounds": 2},
-            "acceptance": {"max_error": 0.3, "looks": "last"},
-        }
+    gold = tmp_path / "gold.csv"
+    known = list(truth)[:60]
+    gold.write_text("id,label\n" + "".join(f"{name},{truth[name]}\n" for name in known))
+    config = digits_settings(
+        tmp_path / "pool",
+        tmp_path / "workspace",
+        budget={"train_answers": 120, "audit_answers": 40, "rounds": 2},
+        labeling={"labeler": "files", "gold": str(gold)},
+        acceptance={"looks": "last"},
     )
     toml = write_toml(config, tmp_path / "campaign.toml")
     first = invoke("run", toml)
     assert first.returncode == 10, first.stderr
-    assert "waits for 100 of 100 answers: answer them on the page that `raylabel review` opens" in first.stderr
+    # One gold item for each 19 of the 60 that are picked and the 40 of the audit.
+    assert "waits for 106 of 106 answers: answer them on the page that `raylabel review` opens" in first.stderr
     campaign = find_campaign(config)
-    screens = answer_all(campaign, truth)
+    audited = set(pq.read_table(next((tmp_path / "workspace" / "audit").glob("*.parquet"))).column("id").to_pylist())
+    wrong = {name: DIGITS[DIGITS.index(truth[name]) - 1] for name in set(known) - audited}
+    screens = answer_all(campaign, truth | wrong)
     kinds = {screen["kind"] for screen in screens}
-    # 40 of the audit and 40 of the picked ones bare, 20 in clusters: without a model nothing is guessed.
-    assert sum(len(screen["items"]) for screen in screens) == 100
+    # 40 of the audit, 6 of gold and 46 of the picked ones bare, 14 in clusters: without a model nothing is guessed.
+    assert sum(len(screen["items"]) for screen in screens) == 106
     assert "bare" in kinds and not any(item["guesses"] for screen in screens for item in screen["items"])
     assert invoke("run", toml).returncode == 10
-    screens = answer_all(campaign, truth)
+    screens = answer_all(campaign, truth | wrong)
     items = [item for screen in screens for item in screen["items"]]
-    assert len(items) == 60
-    assert all(item["guesses"] and item["neighbours"] for item in items)
-    assert {screen["kind"] for screen in screens} <= {"group", "single"}
+    assert len(items) == 64
+    bare = [item for item in items if not item["guesses"]]
+    # Four gold items, and as many of the others with them.
+    assert len(bare) == 8 and sum(item["id"] in wrong for item in bare) == 4
+    assert all(item["neighbours"] for item in items if item["guesses"])
     done = invoke("run", toml, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["labels"]["num_human"] == 160
-    assert report["people"]["annotators"]["training"]["anna"]["num_answers"] == 120
+    judged = report["people"]["annotators"]
+    assert judged["gold"] == {"anna": {"num_answers": 10, "num_shared": 10, "error_rate": 1.0}}
+    assert judged["training"]["anna"]["num_answers"] == 120
+    labels = [
+        row for part in (tmp_path / "workspace" / "labels").glob("*.parquet") for row in pq.read_table(part).to_pylist()
+    ]
+    assert all(row["label"] == truth[row["id"]] for row in labels if row["source"] == "human")
     assert invoke("verify", toml).returncode == 0

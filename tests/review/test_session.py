@@ -1,10 +1,12 @@
 """People at the review page: a whole session alone, two who disagree, and a phone."""
 
+from datetime import UTC, datetime
+
 import pyarrow as pa
 from playwright.sync_api import expect
 
 from raylabel import schema
-from raylabel.labeling.answers import collect, latest_of
+from raylabel.labeling.answers import Answer, append, collect, latest_of
 from raylabel.workspace import Record, write_part
 
 KEYS = "1234567890"
@@ -45,7 +47,8 @@ def go_on(asked):
     """The loop takes the answers of the round, and asks in the next one."""
     campaign, number = asked.campaign, asked.number
     part = write_part(campaign.store, f"rounds/{number:04d}/answered", schema.RESOLVED.empty_table())
-    campaign.records.commit(f"rounds/{number:04d}/answered", Record(facts={"answers": []}, parts={"resolved": [part]}))
+    facts = {"answers": [], "annotators": {"gold": {}}}
+    campaign.records.commit(f"rounds/{number:04d}/answered", Record(facts=facts, parts={"resolved": [part]}))
     facts = {"round": number, "num_answers": 86, "cross_fitted_accuracy": 0.875, "num_auto": 12}
     campaign.records.commit(f"rounds/{number:04d}/round", Record(facts=facts))
     columns = {"row": [0, 1], "id": ["item-000000", "item-000001"], "position": [0, 1]}
@@ -197,6 +200,24 @@ def test_train_now_goes_on_with_what_must_be_answered(serve, person):
     expect(ann.page.locator("h1")).to_have_text("What are these?")
     assert len(answer_screen(ann, served.asked)) == 4
     expect(ann.page.locator("h1")).to_have_text("All answered")
+
+
+def test_gold_items_are_asked_again_of_those_who_lack_them(serve, person):
+    """Ann has answered all gold items; bob gets some among the rest, and sees how the rounds before went."""
+    served = serve(num_train=16, num_audit=0, num_gold=4, gold_every=4)
+    asked, gold = served.asked, range(56, 60)
+    said = [Answer(f"item-{row:06d}", "label", "one", "ann", datetime.now(UTC), 1, "gold", "file") for row in gold]
+    append(asked.campaign, said)
+    bob = person(served, "bob").enter()
+    expect(bob.page.locator("#count")).to_have_text("16 items left")
+    while bob.title() != "All answered":
+        answer_screen(bob, asked)
+        bob.saved()
+        bob.page.wait_for_selector(".tile img, .frame img, h1:has-text('All answered')")
+    told = {row for row, who in stored(asked) if who == "bob"}
+    assert told == set(range(40, 60))
+    bob.press("p")
+    expect(bob.page.locator("#people-table tr", has_text="ann")).to_contain_text("75 % of 8")
 
 
 def test_on_a_phone_by_touch_in_the_dark(serve, person):

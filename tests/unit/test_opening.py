@@ -68,7 +68,7 @@ def test_a_workspace_without_work_is_begun_anew(ray_session, tmp_path, changed):
     first.store.write("pool/plan.png", b"a picture of somebody who keeps the pool in the workspace")
     second = open_campaign(settings(tmp_path, **changed))
     assert second.fingerprint != first.fingerprint
-    assert [second.records.find(name) for name in names] == [None] * 6
+    assert [second.records.find(name) for name in names] == [None] * 8
     assert second.store.list("pool") == ["plan.png"]
     assert find_campaign(settings(tmp_path, **changed)) == second
     with pytest.raises(FingerprintError):

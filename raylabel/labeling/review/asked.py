@@ -17,7 +17,7 @@ import numpy as np
 
 from raylabel.campaign import Campaign, Rows
 from raylabel.errors import RaylabelError
-from raylabel.labeling.answers import PAGE, Answer, Kind, Ledger
+from raylabel.labeling.answers import GOLD, PAGE, Answer, Kind, Ledger
 from raylabel.labeling.review.commits import Commits
 from raylabel.labeling.review.figures import Figures
 from raylabel.labeling.review.questions import Question, questions_of
@@ -57,7 +57,8 @@ class Asked:
         self.campaign, self.number = campaign, number
         questions = questions_of(campaign, number, shortlist, audit)
         each = campaign.config.labeling.answers_per_item
-        self.queue = Queue(questions, each=each, rng=np.random.default_rng())
+        every = campaign.config.labeling.gold_every
+        self.queue = Queue(questions, each=each, rng=np.random.default_rng(), gold_every=every)
         self.num_items = len(questions)
         self._beside = {row for question in questions for row, _ in question.neighbours}
         self.figures = Figures()
@@ -75,7 +76,7 @@ class Asked:
     def has_training_label(self) -> bool:
         """Whether a model can learn anything from this round so far."""
         return any(
-            answer["kind"] == "label" and question.purpose != "audit"
+            answer["kind"] == "label" and question.purpose not in ("audit", GOLD)
             for question in self.queue.by_row.values()
             for answer in self.queue.said_of(question.row).values()
         )
@@ -183,7 +184,9 @@ class Asked:
         guesses = self.queue.by_row[place].guesses if alone else ()
         guess = self.campaign.config.classes[guesses[0][0]] if guesses else None
         self.queue.hear(row)
-        self.figures.hear(row, before=before, standing=self.queue.said_of(place), guess=guess, at=at)
+        # Who agrees on a gold item is not told: nobody must know from a figure which those are.
+        is_gold = self.queue.by_row[place].purpose == GOLD
+        self.figures.hear(row, before=before, standing={} if is_gold else self.queue.said_of(place), guess=guess, at=at)
         if row["source"] == PAGE and row["kind"] != "retract":
             given = self._given[row["annotator"]]
             if not given or given[-1][0] != row["answered_at"]:

@@ -43,6 +43,7 @@ class _Seen:
     curve: list[dict[str, Any]]
     is_enough: bool
     state: State
+    gold: tuple[int, dict[str, Any]]
     found: tuple[Asked, Pictures] | None = None
 
 
@@ -68,6 +69,10 @@ class Live:
         self.driver: dict[str, Any] | None = None
         self.is_enough = False
         self.curve: list[dict[str, Any]] = []
+        self.gold: tuple[int, dict[str, Any]] = (-1, {})
+        """The last answered round, and how often people were right where the label is known, up to it.
+
+        Of the round that is asked nothing is told: whoever watched the figure would know the gold items."""
         self.trouble = ""
         """Why the last look failed; "" if it did not."""
 
@@ -110,6 +115,7 @@ class Live:
         seen = await asyncio.to_thread(self._read)
         # All at once: a page must not meet the new round's state and the old one's items.
         self.driver, self.curve, self.is_enough, self.state = seen.driver, seen.curve, seen.is_enough, seen.state
+        self.gold = seen.gold
         if seen.found is not None:
             asked, pictures = seen.found
             self.close()
@@ -135,12 +141,19 @@ class Live:
         is_answered = newest >= 0 and campaign.records.find(f"{folder(newest)}/answered") is not None
         state: State = "working" if is_answered else "asking" if newest >= 0 else "waiting"
         state = "done" if find_labels(campaign) is not None else state
+        gold = self._gold_until(max(newest if is_answered else newest - 1, -1))
         if asked is None:
-            return _Seen(driver, curve, is_enough, state)
+            return _Seen(driver, curve, is_enough, state, gold)
         plan = newest_plan(campaign)
         assert plan is not None, "a shortlist is made of a plan"
         found = Asked(campaign, *asked, asked_for_audit(campaign))
-        return _Seen(driver, curve, is_enough, state, (found, Pictures(campaign, Plan.from_json(plan.facts))))
+        return _Seen(driver, curve, is_enough, state, gold, (found, Pictures(campaign, Plan.from_json(plan.facts))))
+
+    def _gold_until(self, number: int) -> tuple[int, dict[str, Any]]:
+        if number == self.gold[0]:
+            return self.gold
+        record = self.campaign.records.require(f"{folder(number)}/answered", missing=f"round {number} has no answers")
+        return number, record.facts["annotators"]["gold"]
 
     async def go_on(self) -> None:
         """Say that the round has answers enough: the loop goes on once its audit is answered.
@@ -173,11 +186,14 @@ class Live:
         }
         if asked is not None:
             summary = asked.figures.summary(time.monotonic())
+            for person in summary["people"]:
+                person["known"] = self.gold[1].get(person["name"])
+            due = asked.queue.num_gold_due(annotator)
             mine = next((person for person in summary["people"] if person["name"] == annotator), None)
             facts |= {
                 "round": asked.number,
                 "num_items": asked.num_items,
-                "num_open": asked.queue.num_open,
+                "num_open": asked.queue.num_open + due,
                 "num_open_to_me": asked.queue.num_open_to(annotator),
                 "mine": mine,
                 **summary,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from raylabel.labeling.answers import wants_more
+from raylabel.labeling.review.measuring import Measuring
 from raylabel.labeling.review.questions import Question
 
 LEASE_S = 120.0
@@ -56,10 +57,14 @@ class Queue:
         questions: in shortlist order.
         each: people who answer an item, `labeling.answers_per_item`.
         rng: chooses between screens with and without guesses, in proportion to what is open.
+        gold_every: as in `Measuring`.
     """
 
-    def __init__(self, questions: Sequence[Question], *, each: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, questions: Sequence[Question], *, each: int, rng: np.random.Generator, gold_every: int = 20
+    ) -> None:
         self.each, self.rng = each, rng
+        self._gold = Measuring(questions, every=gold_every, rng=rng)
         self.by_row = {question.row: question for question in questions}
         self.row_of = {question.id: question.row for question in questions}
         self._place = {question.row: place for place, question in enumerate(questions)}
@@ -82,8 +87,17 @@ class Queue:
         return len(self._open)
 
     def num_open_to(self, annotator: str) -> int:
-        """Items that want an answer of this annotator."""
-        return len(self._open) - self._begun.get(annotator, 0)
+        """Items that want an answer of this annotator, gold items that others have answered among them."""
+        return len(self._open) - self._begun.get(annotator, 0) + self.num_gold_due(annotator)
+
+    def num_gold_due(self, annotator: str) -> int:
+        """Gold items that are to be asked of this annotator though they have their answers.
+
+        Told with what is open, so that the count goes down by one with every answer, whatever it is about.
+        """
+        lacking = self._gold.lacking(annotator)
+        left = self._gold_left(annotator) if lacking else []
+        return 0 if left and left[0] in self._open else min(lacking, len(left))
 
     def said_of(self, row: int) -> dict[str, Mapping[str, Any]]:
         """The answers of an item that stand, by annotator."""
@@ -97,10 +111,10 @@ class Queue:
         said, annotator = self._said.setdefault(row, {}), answer["annotator"]
         self._count(row, -1)
         self._shelve(row)
-        if answer["kind"] == "retract":
-            said.pop(annotator, None)
-        else:
+        before = said.pop(annotator, None)
+        if answer["kind"] != "retract":
             said[annotator] = answer
+        self._gold.count(row, annotator, (annotator in said) - (before is not None))
         if self._wanted(row):
             self._open.add(row)
         else:
@@ -145,6 +159,11 @@ class Queue:
         if not single:
             kind, group, pile = self._chosen(annotator, page)
         rows = list(islice(self._eligible(pile, annotator), size))
+        if kind != "group":
+            held = sum(row in self._gold for row in self._pages.get(page, ()))
+            if lacking := self._gold.lacking(annotator) - held:
+                free = (row for row in self._gold_left(annotator) if row not in self._leases)
+                rows = self._gold.mixed(rows, free, size=size, lacking=lacking)
         if not rows:
             return Screen("empty")
         for row in rows:
@@ -172,8 +191,7 @@ class Queue:
         self.sweep(now)
         for row in self._pages.get(page, ()):
             self._leases[row] = Lease(page, self._leases[row].annotator, now + LEASE_S)
-        open_to_it = (row for row in rows if row in self._open and annotator not in self._said.get(row, ()))
-        self.take(annotator, page, now, open_to_it)
+        self.take(annotator, page, now, [row for row in rows if self._may_answer(annotator, row)])
 
     def give_back(self, page: str, *, keep: Collection[int] = ()) -> None:
         """Items that a page no longer shows are open again, before all others."""
@@ -192,7 +210,7 @@ class Queue:
             return f"{lease.annotator} has that item now: yours was given on after two minutes without a sign of life"
         if lease is not None and lease.page != page:
             return "another of your pages shows that item"
-        if lease is None and row not in self._open and annotator not in self.said_of(row):
+        if lease is None and annotator not in self.said_of(row) and not self._may_answer(annotator, row):
             return "that item has its answers already"
         return ""
 
@@ -228,6 +246,15 @@ class Queue:
         if self.is_short:
             return not said and self.by_row[row].group is None
         return wants_more(said, each=self.each)
+
+    def _may_answer(self, annotator: str, row: int) -> bool:
+        """Whether an item wants an answer of somebody: what is open does, and gold items whoever answered before."""
+        return (row in self._open or row in self._gold) and annotator not in self._said.get(row, ())
+
+    def _gold_left(self, annotator: str) -> list[int]:
+        """Gold items for an annotator: those that are open; where none is, those that others have answered."""
+        left = list(self._eligible(self._gold.rows, annotator))
+        return [row for row in left if row in self._open] or left
 
     def _eligible(self, pile: Iterable[int], annotator: str) -> Iterable[int]:
         return (row for row in pile if annotator not in self._said.get(row, ()))

@@ -3,6 +3,7 @@ import time
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from raylabel import schema
@@ -10,7 +11,7 @@ from raylabel.demo import DIGITS
 from raylabel.errors import WaitingForPeople
 from raylabel.labeling.answers import Answer, append, resolved_before, taken
 from raylabel.labeling.asking import ask, resolve
-from raylabel.workspace import Record, read_parts
+from raylabel.workspace import Record, read_parts, write_part
 
 ROWS = [8, 3, 50, 21]
 AUDIT = np.array([3, 50])
@@ -193,3 +194,39 @@ def test_enough_waits_for_the_audit_alone(begin):
         3: (tiny.ids[3], "audit", 3),
         50: (tiny.ids[50], "audit", -1),
     }
+
+
+def test_gold_items_are_waited_for_and_measure_who_answers(begin):
+    tiny = begin(labeling={"labeler": "files", "gold": "gold.csv"})
+    gold = pa.table({"row": [21], "id": [tiny.ids[21]], "label_index": [1]}, schema=schema.GOLD)
+    part = write_part(tiny.campaign.store, "gold/known-0000", gold)
+    tiny.campaign.records.commit("gold/known-0000", Record(parts={"gold": [part]}))
+    columns = {
+        "row": [8, 21],
+        "id": [tiny.ids[8], tiny.ids[21]],
+        "position": [0, 1],
+        "strategy": ["random", "gold"],
+        "score": [0.0, 0.0],
+        "reason": ["", ""],
+    }
+    part = write_part(tiny.campaign.store, "rounds/0000/shortlist", pa.table(columns, schema=schema.SHORTLIST))
+    shortlist = tiny.campaign.records.commit("rounds/0000/shortlist", Record(parts={"shortlist": [part]}))
+    say(tiny, 8, "eight")
+    with pytest.raises(WaitingForPeople, match="waits for 1 of 2"):
+        ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)
+    answers = [("eve", "two"), ("adam", "one")]
+    when = datetime.now(UTC)
+    append(
+        tiny.campaign,
+        [Answer(tiny.ids[21], "label", label, who, when, 0, "gold", "file") for who, label in answers],
+    )
+    record = ask(tiny.campaign, tiny.plan, 0, shortlist, AUDIT)
+    assert resolved(tiny, record) == {8: (tiny.ids[8], "train", 8)}
+    judged = record.facts["annotators"]
+    assert judged["gold"] == {
+        "adam": {"num_answers": 1, "num_shared": 1, "error_rate": 0},
+        "eve": {"num_answers": 1, "num_shared": 1, "error_rate": 1},
+    }
+    # Who answered gold items together is not judged by that.
+    assert judged["training"] == {"eve": {"num_answers": 1, "num_shared": 0, "error_rate": None}}
+    assert judged["audit"] == {}

@@ -5,8 +5,10 @@ from rounds import AUDIT, FLAT, KNOWN, free_rows, model_of, with_pool
 
 from raylabel import runtime, schema
 from raylabel.campaign import Pieces
+from raylabel.demo import DIGITS
 from raylabel.errors import ConfigError
 from raylabel.labeling import narrowing, shortlist
+from raylabel.labeling.gold import know_gold
 from raylabel.labeling.shortlist import select
 from raylabel.models.heads import fit_head, fit_members
 from raylabel.sampling import STRATEGIES, Candidates, Labeled, Round, random_priority
@@ -15,6 +17,7 @@ from raylabel.sampling.auto import COVER_PER_CLASS, HERD_PER_CLASS
 from raylabel.workspace import Record, read_parts
 
 SIZE = 6
+NO_MORE = {"num_second_looks": 0, "num_gold": 0}
 
 
 def asked(tiny, record):
@@ -62,7 +65,13 @@ def test_round_0_asks_the_audit_among_the_others(ray_session, tiny):
     record = round_0(tiny)
     items = asked(tiny, record)
     # Row 17 of the audit cannot be read.
-    assert dict(record.facts) == {"strategy": "herding", "num_train": 6, "num_audit": 5, "num_second_looks": 0}
+    assert dict(record.facts) == {
+        "strategy": "herding",
+        "num_train": 6,
+        "num_audit": 5,
+        "num_second_looks": 0,
+        "num_gold": 0,
+    }
     assert [item["position"] for item in items] == list(range(11))
     assert all(item["id"] == tiny.ids[item["row"]] for item in items)
     audit = [item for item in items if item["strategy"] == "audit"]
@@ -121,7 +130,13 @@ def test_same_picks_as_a_direct_choice(ray_session, begin, strategy):
     assert [item["reason"] for item in items] == list(expected.reasons)
     assert {item["strategy"] for item in items} == {strategy}
     chosen = "herding" if strategy == "auto" else strategy  # 12 answers for 10 classes
-    assert dict(record.facts) == {"strategy": chosen, "num_train": SIZE, "num_audit": 0, "num_second_looks": 0}
+    assert dict(record.facts) == {
+        "strategy": chosen,
+        "num_train": SIZE,
+        "num_audit": 0,
+        "num_second_looks": 0,
+        "num_gold": 0,
+    }
     assert [item["position"] for item in items] == list(range(SIZE))
 
 
@@ -150,7 +165,13 @@ def test_a_later_draw_is_asked_in_the_next_round(ray_session, begin):
     _, model = model_of(tiny)
     record = round_1(tiny, model)
     items = asked(tiny, record)
-    assert dict(record.facts) == {"strategy": "margin", "num_train": 6, "num_audit": 2, "num_second_looks": 0}
+    assert dict(record.facts) == {
+        "strategy": "margin",
+        "num_train": 6,
+        "num_audit": 2,
+        "num_second_looks": 0,
+        "num_gold": 0,
+    }
     assert {item["row"] for item in items if item["strategy"] == "audit"} == {40, 59}
     assert [item["position"] for item in items] == list(range(8))
     assert [item["strategy"] for item in items] != ["margin"] * 6 + ["audit"] * 2
@@ -193,7 +214,7 @@ def test_fewer_items_than_asked_for(ray_session, tiny):
 def test_nothing_left_to_ask(ray_session, tiny):
     tiny.resolve(0, tiny.answered(np.setdiff1d(tiny.rows, AUDIT)))
     _, model = model_of(tiny)
-    with pytest.raises(ConfigError, match=r"round 1 wants 6 more items .* is answered or audited; ask for fewer"):
+    with pytest.raises(ConfigError, match=r"round 1 wants 6 more items .* is answered, audited or gold; ask for fewer"):
         round_1(tiny, model)
     assert tiny.campaign.records.find("rounds/0001/shortlist") is None
 
@@ -431,3 +452,38 @@ def test_people_get_hints_with_what_was_picked_and_none_with_the_audit(ray_sessi
 
 def test_an_oracle_gets_no_hints(ray_session, tiny):
     assert set(round_0(tiny).parts) == {"shortlist"}
+
+
+def test_gold_items_are_asked_among_the_others_and_never_picked(ray_session, begin, tmp_path):
+    sheet = tmp_path / "gold.csv"
+    gold = [0, 1, 2, 3, 4, 5, 6, 7]
+    probe = begin()
+    sheet.write_text("id,label\n" + "".join(f"{probe.ids[row]},{DIGITS[probe.truth[row]]}\n" for row in gold))
+    tiny = begin(labeling={"labeler": "files", "gold": str(sheet), "gold_every": 5}, workspace=str(tmp_path / "w"))
+    know_gold(tiny.campaign, tiny.plan, AUDIT)
+    record = round_0(tiny)
+    items = asked(tiny, record)
+    # 6 that herding picks and 5 of the audit: one gold item for each 4 of them.
+    assert dict(record.facts) == {
+        "strategy": "herding",
+        "num_train": 6,
+        "num_audit": 5,
+        "num_second_looks": 0,
+        "num_gold": 3,
+    }
+    asked_gold = {item["row"] for item in items if item["strategy"] == "gold"}
+    assert len(asked_gold) == 3 and asked_gold < set(gold)
+    assert not {item["row"] for item in items if item["strategy"] == "herding"} & set(gold)
+    hints = read_parts(tiny.campaign.store, record.parts["hints"], schema=schema.HINTS)
+    assert not set(hints.column("row").to_pylist()) & set(gold)
+    assert [item["position"] for item in items] == list(range(14))
+
+
+def test_gold_leaves_room_for_what_is_asked(ray_session, begin, tmp_path):
+    sheet, probe = tmp_path / "gold.csv", begin()
+    free = [row for row in range(60) if row not in AUDIT]
+    sheet.write_text("id,label\n" + "".join(f"{probe.ids[row]},{DIGITS[probe.truth[row]]}\n" for row in free))
+    tiny = begin(labeling={"labeler": "files", "gold": str(sheet)}, workspace=str(tmp_path / "w"))
+    know_gold(tiny.campaign, tiny.plan, AUDIT)
+    with pytest.raises(ConfigError, match=r"every readable item of .* is answered, audited or gold"):
+        round_0(tiny)

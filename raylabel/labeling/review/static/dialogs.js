@@ -82,11 +82,11 @@ export function people(facts) {
 }
 
 export function drawPeople(facts) {
-  const head = ["", "answers", "a minute", "seconds each", "agree with others", "agree with guesses"];
+  const head = ["", "answers", "a minute", "seconds each", "agree with others", "agree with guesses", "right where known"];
   const rows = (facts.people ?? []).map((person) => make("tr", {},
     make("th", { scope: "row", text: `${person.name}${person.is_here ? " ●" : ""}`, title: person.is_here ? "here now" : "" }),
     ...[person.num_answers, person.per_minute.toFixed(0), person.seconds === null ? "–" : person.seconds.toFixed(1),
-      percent(person.agreement), percent(person.confirmed)].map((text) => make("td", { text }))));
+      percent(person.agreement), percent(person.confirmed), knownWords(person.known)].map((text) => make("td", { text }))));
   byId("people-table").replaceChildren(make("table", {},
     make("thead", {}, make("tr", {}, ...head.map((text) => text ? make("th", { scope: "col", text }) : make("td", {})))),
     make("tbody", {}, ...rows)));
@@ -94,6 +94,9 @@ export function drawPeople(facts) {
   byId("loop").textContent = loopWords(facts);
   byId("enough").disabled = facts.state !== "asking" || facts.is_enough;
 }
+
+// Of the rounds before: of this one nothing is told, or whoever watched would know which items those are.
+const knownWords = (known) => known ? `${percent(1 - known.error_rate)} of ${known.num_answers}` : "–";
 
 export function loopWords(facts) {
   const driver = facts.driver ? `A run is at work (process ${facts.driver.pid} on ${facts.driver.host}).` : "No run is at work: start `raylabel run` to go on.";

@@ -2,6 +2,7 @@ import asyncio
 
 import pyarrow as pa
 import pytest
+from asked_campaign import GOLD_OF_ANN
 
 from raylabel import schema
 from raylabel.errors import AnswersError, LeaseHeld, StorageError
@@ -51,7 +52,8 @@ def test_the_page_follows_the_loop(live):
     look(live)
     assert live.asked is first
     part = write_part(campaign.store, "rounds/0001/answered", schema.RESOLVED.empty_table())
-    campaign.records.commit("rounds/0001/answered", Record(facts={"answers": []}, parts={"resolved": [part]}))
+    facts = {"answers": [], "annotators": {"gold": {}}}
+    campaign.records.commit("rounds/0001/answered", Record(facts=facts, parts={"resolved": [part]}))
     look(live)
     assert live.state == "working"
     facts = {"round": 1, "num_answers": 50, "cross_fitted_accuracy": None, "num_auto": 7}
@@ -181,4 +183,33 @@ def test_a_server_whose_lease_is_lost_stops(asking):
     taken.append(1)
     asyncio.run(live.try_to_look())
     assert str(live.lost) == live.trouble == "another review server took over"
+    live.close()
+
+
+def test_who_is_right_on_gold_items_is_told_of_answered_rounds_alone(asking):
+    live = Live(asking(num_train=6, num_audit=4, num_gold=3).campaign)
+    look(live)
+    status = live.status("ann")
+    assert (status["num_items"], status["num_open"]) == (13, 13)
+    for row in (50, 51, 52):
+        answer(live, row)
+    status = live.status("ann")
+    assert [person["known"] for person in status["people"]] == [GOLD_OF_ANN]
+    assert status["num_open"] == 10
+    judged = {"gold": {"ann": {"num_answers": 11, "num_shared": 11, "error_rate": 0.5}}}
+    part = write_part(live.campaign.store, "rounds/0001/answered", schema.RESOLVED.empty_table())
+    record = Record(facts={"answers": [], "annotators": judged}, parts={"resolved": [part]})
+    live.campaign.records.commit("rounds/0001/answered", record)
+    look(live)
+    assert live.status("ann")["mine"]["known"]["num_answers"] == 11
+    live.close()
+
+
+def test_answers_to_gold_items_teach_a_model_nothing(asking):
+    live = Live(asking(num_train=6, num_audit=4, num_gold=3).campaign)
+    look(live)
+    answer(live, 50)
+    assert not live.asked.has_training_label()
+    answer(live, 45)
+    assert live.asked.has_training_label()
     live.close()

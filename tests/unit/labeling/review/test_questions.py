@@ -48,6 +48,15 @@ def test_without_a_model_there_are_clusters_and_no_guesses(asking):
     assert all(q.group == asked.truth[q.row] // 2 for q in found)
 
 
+def test_gold_items_are_bare_and_as_many_training_items_with_them(asking):
+    found = of(asking(num_gold=5))
+    bare = [q for q in found if q.group is None]
+    assert {q.row for q in bare if q.purpose == "gold"} == set(range(120, 125))
+    assert all((q.guesses, q.neighbours) == ((), ()) for q in bare)
+    assert sum(q.purpose == "train" for q in bare) == 25
+    assert sum(q.purpose == "audit" for q in bare) == 20
+
+
 def test_newest_asked(asking):
     asked = asking()
     assert newest_asked(asked.campaign)[0] == 1

@@ -13,7 +13,7 @@ from raylabel.labeling.review.server import Server
 
 SITE = "http://127.0.0.1:8765"
 PAGE = "page-0001"
-SECRET = ("audit", "margin", "a secret reason", "purpose", "strategy", "score", "train")
+SECRET = ("audit", "margin", "a secret reason", "purpose", "strategy", "score", "train", "gold")
 
 
 class Client:
@@ -102,6 +102,27 @@ def test_what_goes_to_a_labeler_tells_nothing_of_what_it_is_for(client, asked):
             text = json.dumps(client.next(single=single, size=20))
             assert not any(word in text for word in SECRET)
     assert not any(word in client.ask("/api/status", {"page": PAGE}).text for word in SECRET)
+
+
+def test_no_figure_tells_a_gold_item_from_another(asking):
+    """Whatever somebody answers, the same figures change, and one item less is left."""
+    live = Live(asking(num_train=6, num_audit=4, num_gold=3, gold_every=4).campaign)
+    asyncio.run(live.look())
+    client = Client(Server(live, hosts=frozenset(["127.0.0.1"])))
+    before = client.ask("/api/status", {"page": PAGE}).json()
+    changed, num_gold = [], 0
+    for number in range(13):
+        [item] = client.next(size=1)["items"]
+        assert client.say(item["row"], submission=f"submission-{number}").json()["saved"] == [item["row"]]
+        after = client.ask("/api/status", {"page": PAGE}).json()
+        assert before["num_open"] - after["num_open"] == before["num_open_to_me"] - after["num_open_to_me"] == 1
+        mine = after["mine"] or {}
+        changed.append(({key for key in after if after[key] != before[key]}, set(mine), mine["agreement"]))
+        num_gold += item["row"] >= 50
+        before = after
+    assert num_gold == 3 and client.next(size=1)["items"] == []
+    assert all(each == changed[1] for each in changed[2:])
+    live.close()
 
 
 def test_answers_are_saved_before_the_page_is_told(client, asked):
