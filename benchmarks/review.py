@@ -25,21 +25,12 @@ from typing import Any
 import aiohttp
 import numpy as np
 from asked_campaign import AskedCampaign, write_campaign
+from browser import launch
 from playwright.sync_api import Page, sync_playwright
 from record import Outcome, arguments, finish
 
 from raylabel.labeling.answers import Ledger
 
-BROWSER = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 CONFIRMED, PEOPLE, BATCH = 300, 20, 12
 
 
@@ -156,7 +147,7 @@ def long_queue(place: Path, outcome: Outcome, *, num: int, seconds: float) -> No
     asked = write_campaign(place / "long", num_train=num, num_audit=num // 100)
     with served(asked) as address:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=BROWSER)
+            browser = launch(playwright)
             _, first = entered(browser, address)
             browser.close()
         times, given = asyncio.run(crowd(address, seconds))
@@ -182,7 +173,7 @@ def by_keyboard(place: Path, outcome: Outcome, *, wanted: int, bucket: str = "")
     where = "s3://" if bucket else "disk"
     asked = write_campaign(place / f"grid-{len(where)}", num_train=2 * wanted, num_audit=wanted // 10, **there)
     with served(asked) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=BROWSER)
+        browser = launch(playwright)
         page, _ = entered(browser, address)
         done, spent, longest = confirm(page, asked, wanted)
         browser.close()
@@ -221,11 +212,6 @@ def object_store(place: Path) -> Iterator[str]:
             yield "s3://review"
         finally:
             process.terminate()
-
-
-def chromium() -> str | None:
-    """The browser: one that is installed, else Playwright's own."""
-    return next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if os.path.exists(path)), None)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from raylabel.campaign import Campaign, Rows, folder
 from raylabel.errors import AnswersError, RaylabelError
 from raylabel.file_names import safe_path, tails, whole_names
 from raylabel.labeling.answers import purpose_of
-from raylabel.workspace import read_batches, read_parts
+from raylabel.workspace import Record, read_batches, read_parts
 
 CHUNK_ROWS = 16_384
 QUESTION = ("row", "id", "position")
@@ -32,23 +32,26 @@ def newest_shortlist(campaign: Campaign) -> tuple[int, pa.Table]:
     Raises:
         RaylabelError: no round has asked yet.
     """
-    number = newest_asking(campaign)
-    record = campaign.records.require(f"{folder(number)}/shortlist", missing=f"the shortlist of round {number} is gone")
+    number, record = _require_asked(campaign)
     table = read_parts(campaign.store, record.parts["shortlist"], schema=schema.SHORTLIST, columns=QUESTION)
     return number, table.sort_by("position")
 
 
-def newest_asking(campaign: Campaign) -> int:
-    """The number of the last round that asked.
-
-    Raises:
-        RaylabelError: no round has asked yet.
-    """
+def newest_asked(campaign: Campaign, *, after: int = -1) -> tuple[int, Record] | None:
+    """The last round that has a shortlist, and its record; None where there is none behind `after`."""
     # The second draw of an audit is asked about after the last round.
-    for number in reversed(range(campaign.config.budget.rounds + 1)):
-        if campaign.store.exists(f"{folder(number)}/shortlist.json"):
-            return number
-    raise RaylabelError(f"{campaign.store.root}: no shortlist yet; `raylabel run` writes the first one")
+    for number in reversed(range(after + 1, campaign.config.budget.rounds + 1)):
+        name = f"{folder(number)}/shortlist"
+        if campaign.store.exists(f"{name}.json"):
+            return number, campaign.records.require(name, missing=f"the shortlist of round {number} is gone")
+    return None
+
+
+def _require_asked(campaign: Campaign) -> tuple[int, Record]:
+    found = newest_asked(campaign)
+    if found is None:
+        raise RaylabelError(f"{campaign.store.root}: no shortlist yet; `raylabel run` writes the first one")
+    return found
 
 
 def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
@@ -57,7 +60,7 @@ def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-class Asked:
+class AskedItems:
     """The items of all rounds so far.
 
     Args:
@@ -76,7 +79,7 @@ class Asked:
         self._equal: dict[str, str | None] | None = None
         self._ends: dict[str, str | None] | None = None
         audited, codes = set(audit.tolist()), dict[tuple[int, int, str], int]()
-        for number in range(newest_asking(campaign) + 1):
+        for number in range(_require_asked(campaign)[0] + 1):
             record = campaign.records.find(f"{folder(number)}/shortlist")
             for part in record.parts["shortlist"] if record else ():
                 wanted = ["row", "id", "strategy"]

@@ -11,7 +11,7 @@ import tempfile
 from array import array
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ from raylabel import schema
 from raylabel.campaign import Campaign, Rows, find_labels
 from raylabel.errors import AnswersError
 from raylabel.labeling.answers import Answer, Ledger, commit, index_of
-from raylabel.labeling.asked import Asked
+from raylabel.labeling.asked import AskedItems
 from raylabel.labeling.readers import Reader, reader_of
 from raylabel.labeling.readers.fields import check_fields, round_of, seconds_of, text_of, time_of
 from raylabel.labeling.readers.sheet import said_in
 
 BATCH_ROWS = 8_192
+CLOCKS_APART = timedelta(days=1)
+"""So much later than now an answer may say that it was given."""
 
 
 def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, int, int]:
@@ -38,7 +40,7 @@ def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, 
     A row without a label is a question still open. `kind` may say "skip", "cannot_tell" or "retract" instead of a
     label; `annotator`, `answered_at` (ISO 8601), `seconds`, `comment`, `answer_id` and `round` are taken where they are
     given: of an item that was asked again, rows without a round answer the last one. `file`, the name of an image,
-    leads to the item of a row without an `id`, as `Asked.id_of` says.
+    leads to the item of a row without an `id`, as `AskedItems.id_of` says.
 
     A process that is killed while it reads or writes has taken nothing of the file. The answers of a round count by
     one record, written once those of all rounds lie there: a kill between two of these records leaves the earlier
@@ -57,7 +59,7 @@ def import_answers(campaign: Campaign, source: Path, audit: Rows) -> tuple[int, 
         check_open(campaign)
         reader = reader_of(source)
         with tempfile.TemporaryDirectory() as place:
-            intake = _Intake(campaign, source, reader, Asked(campaign, audit), Path(place) / "checked.parquet")
+            intake = _Intake(campaign, source, reader, AskedItems(campaign, audit), Path(place) / "checked.parquet")
             intake.read()
             return intake.num_answers, intake.commit(intake.kept()), intake.num_open
     except AnswersError as error:
@@ -90,7 +92,7 @@ class _Intake:
         draft: where what was checked waits.
     """
 
-    def __init__(self, campaign: Campaign, source: Path, reader: Reader, asked: Asked, draft: Path) -> None:
+    def __init__(self, campaign: Campaign, source: Path, reader: Reader, asked: AskedItems, draft: Path) -> None:
         self.campaign, self.source, self.reader, self.asked, self.draft = campaign, source, reader, asked, draft
         self.num_answers = self.num_open = 0
         self._classes = {name: position for position, name in enumerate(campaign.config.classes)}
@@ -131,14 +133,17 @@ class _Intake:
         if kind == "label":
             index_of(label, self._classes, where=where)
         number = round_of(row.get("round"), asked, where=where)
-        answered_at = row.get("answered_at")
+        given = row.get("answered_at")
+        answered_at = time_of(given, where=where) if given else self._now
+        if answered_at > self._now + CLOCKS_APART:  # it would stay somebody's last word, whatever they said later
+            raise AnswersError(f"{where}: answered_at {text_of(given)!r} is still to come; mend it, or leave it out")
         return {
             "answer_id": text_of(row.get("answer_id")),
             "id": name,
             "kind": kind,
             "label": label or None,
             "annotator": text_of(row.get("annotator")),
-            "answered_at": time_of(answered_at, where=where) if answered_at else self._now,
+            "answered_at": answered_at,
             "seconds": seconds_of(row.get("seconds"), where=where),
             "round": number,
             "purpose": asked[number],

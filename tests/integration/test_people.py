@@ -8,10 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from campaigns import LEAN, invoke, write_toml
+from campaigns import digits_settings, invoke, write_toml
 from PIL import Image
 
-from raylabel.config import Config
 from raylabel.demo import DIGITS, write_pool
 
 
@@ -32,16 +31,12 @@ def fill_in(sheet: Path, truth: dict[str, str], *, leave_out: int = 0) -> int:
 def campaign(tmp_path: Path, ray_session: str) -> tuple[Path, dict[str, str]]:
     """A campaign on all digits that asks people; its TOML and the truth."""
     truth = write_pool(tmp_path / "pool")
-    config = Config.model_validate(
-        {
-            "workspace": str(tmp_path / "workspace"),
-            "classes": DIGITS,
-            "pool": {"path": str(tmp_path / "pool")},
-            "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
-            "budget": {"train_answers": 120, "audit_answers": 200, "rounds": 2},
-            "acceptance": {"max_error": 0.1},
-            "compute": LEAN,
-        }
+    config = digits_settings(
+        tmp_path / "pool",
+        tmp_path / "workspace",
+        budget={"train_answers": 120, "audit_answers": 200, "rounds": 2},
+        labeling={"labeler": "files"},
+        acceptance={"max_error": 0.1},
     )
     return write_toml(config, tmp_path / "campaign.toml"), truth
 

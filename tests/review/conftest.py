@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,22 +12,12 @@ from pathlib import Path
 import pytest
 from asked_campaign import write_campaign
 from axe_playwright_python.sync_playwright import Axe
+from browser import launch
 from campaigns import free_port
 from playwright.sync_api import Error, expect, sync_playwright
 
 SHOTS = Path(__file__).resolve().parent.parent.parent / "build" / "review"
 """Screenshots are kept there, for a look."""
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 PROGRAM = """
 import os
@@ -44,14 +33,13 @@ expect.set_options(timeout=20_000)
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium: the one that is installed, else Playwright's own.
+    """Chromium.
 
     It ends with its module: while it is there, an event loop runs in this thread and no other can.
     """
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as playwright:
         try:
-            chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
+            chromium = launch(playwright)
         except Error as error:
             pytest.fail(f"no browser can be started; `make test` installs one ({error.message.splitlines()[0]})")
         yield chromium

@@ -39,8 +39,13 @@ def answer_screen(someone, asked):
             elif place + 1 < len(rows):
                 someone.press("ArrowRight")
         someone.press("Enter")
-    someone.page.wait_for_function(f"() => !document.querySelector('img[src*=\"/picture/{rows[0]}/\"]')")
+    wait_for_the_next(someone, rows[0])
     return rows
+
+
+def wait_for_the_next(someone, row):
+    """Until the picture of a row has gone from the screen."""
+    someone.page.wait_for_function(f"() => !document.querySelector('main img[src*=\"/picture/{row}/\"]')")
 
 
 def go_on(asked):
@@ -60,16 +65,37 @@ def go_on(asked):
 def test_a_whole_session(serve, person):
     """Grid and single mode, search, comment, undo, "cannot tell", a restart in the middle, and the next round."""
     served = serve(environment={"RECLAIM_S": "1"})
-    asked = served.asked
-    ann = person(served).enter()
+    asked, ann = served.asked, person(served).enter()
+    in_a_grid(ann, asked)
+    one_by_one(ann, asked)
+    unsure, skipped = not_told(ann, asked)
+    before = through_a_crash(ann, served)
+    ann.press("m")
+    seen = answer_the_rest(ann, asked)
+    assert not seen & {row for row, _ in before}
+    truth = {row: name_of(asked, row) for row in range(40, 86)} | {unsure: "cannot_tell", skipped: "skip"}
+    assert stored(asked) == {(row, "ann"): said for row, said in truth.items()}
+    expect(ann.page.locator("main")).to_contain_text("1 item")
+    second_person(person(served, "bob").enter(), asked, unsure)
+    ann.press("p")
+    expect(ann.page.locator("#people-table")).to_contain_text("bob")
+    expect(ann.page.locator("#curve")).to_contain_text("round 0: 75 % right of 40 answers")
+    ann.check()
+    ann.shot("people")
+    ann.press("Escape")
+    expect(ann.page.locator("h1")).to_have_text("All answered")
+    go_on(asked)
+    expect(ann.page.locator("#round")).to_have_text("Round 3 of 3")
+    assert sorted(ann.rows()) == [0, 1]
+
+
+def in_a_grid(ann, asked):
+    """A grid is answered and taken back, and answered again."""
     page = ann.page
     expect(page.locator("#count")).to_have_text("46 items left")
-    ann.rows()
+    rows = ann.rows()
     ann.shot("grid")
     ann.check()
-
-    # A grid, answered and taken back.
-    rows = ann.rows()
     first = answer_screen(ann, asked)
     ann.saved()
     assert {row for row, _ in stored(asked)} >= set(first)
@@ -81,7 +107,10 @@ def test_a_whole_session(serve, person):
     ann.press("Enter")
     ann.saved()
 
-    # One by one, with search, comment and zoom.
+
+def one_by_one(ann, asked):
+    """One large picture: zoom, a comment, and its class by searching."""
+    page = ann.page
     ann.press("m")
     page.wait_for_selector(".frame img")
     [row] = ann.rows()[:1]
@@ -98,52 +127,57 @@ def test_a_whole_session(serve, person):
     page.keyboard.type(name_of(asked, row)[:3])
     ann.check()
     ann.press("Enter")
-    page.wait_for_function(f"() => !document.querySelector('.frame img[src*=\"/picture/{row}/\"]')")
+    wait_for_the_next(ann, row)
     ann.saved()
     [said] = [r for r in collect(asked.campaign, 1).to_pylist() if r["id"] == f"item-{row:06d}"]
     assert (said["label"], said["comment"]) == (name_of(asked, row), "<i>blurred</i>")
 
-    # Nobody can tell, and nobody wants to.
+
+def not_told(ann, asked):
+    """What nobody can tell, and what nobody wants to: the rows."""
     unsure = ann.rows()[0]
     ann.press("t")
-    page.wait_for_function(f"() => !document.querySelector('.frame img[src*=\"/picture/{unsure}/\"]')")
+    wait_for_the_next(ann, unsure)
     skipped = ann.rows()[0]
     ann.press("s")
     ann.saved()
     assert (stored(asked)[unsure, "ann"], stored(asked)[skipped, "ann"]) == ("cannot_tell", "skip")
+    wait_for_the_next(ann, skipped)
+    return unsure, skipped
 
-    # The server dies while an answer is on its way; the page keeps it, and goes on with the next server.
-    page.wait_for_function(f"() => !document.querySelector('.frame img[src*=\"/picture/{skipped}/\"]')")
-    late = ann.rows()[0]
+
+def through_a_crash(ann, served):
+    """The server dies while an answer is on its way; the page keeps it, and goes on with the next server."""
+    asked, late = served.asked, ann.rows()[0]
     ann.is_away = True
     served.kill()
     ann.press(KEYS[asked.truth[late]])
-    expect(page.locator("#trouble")).to_contain_text("trying again")
+    expect(ann.page.locator("#trouble")).to_contain_text("trying again")
     ann.shot("away")
     before = stored(asked)
     served.start()
     ann.saved()
     ann.is_away = False
-    assert stored(asked) == before | {(late, "ann"): name_of(asked, late)}
-    expect(page.locator("#trouble")).to_be_hidden()
+    after = before | {(late, "ann"): name_of(asked, late)}
+    assert stored(asked) == after
+    expect(ann.page.locator("#trouble")).to_be_hidden()
+    return after
 
-    # The rest, in grids; nothing is asked twice.
-    ann.press("m")
+
+def answer_the_rest(ann, asked):
+    """All that is left, in grids; nothing is asked twice."""
     seen = []
     while True:
-        page.wait_for_selector(".tile img, .frame img, h1:has-text('Nothing is left')")
+        ann.page.wait_for_selector(".tile img, .frame img, h1:has-text('Nothing is left')")
         if ann.title() == "Nothing is left for you":
-            break
+            assert len(seen) == len(set(seen))
+            return set(seen)
         seen += answer_screen(ann, asked)
         ann.saved()
-    assert len(seen) == len(set(seen))
-    assert not set(seen) & {row for row, _ in before} and late not in seen
-    truth = {row: name_of(asked, row) for row in range(40, 86)} | {unsure: "cannot_tell", skipped: "skip"}
-    assert stored(asked) == {(row, "ann"): said for row, said in truth.items()}
-    expect(page.locator("main")).to_contain_text("1 item")
 
-    # What nobody could tell goes to somebody else, who sees no guess.
-    bob = person(served, "bob").enter()
+
+def second_person(bob, asked, unsure):
+    """What somebody could not tell goes to somebody else, who sees no guess."""
     assert bob.rows() == [unsure]
     assert bob.page.locator(".guesses").count() == 0
     answer_screen(bob, asked)
@@ -151,17 +185,6 @@ def test_a_whole_session(serve, person):
     expect(bob.page.locator("h1")).to_have_text("All answered")
     assert stored(asked)[unsure, "bob"] == name_of(asked, unsure)
     bob.page.close()
-
-    ann.press("p")
-    expect(page.locator("#people-table")).to_contain_text("bob")
-    expect(page.locator("#curve")).to_contain_text("round 0: 75 % right of 40 answers")
-    ann.check()
-    ann.shot("people")
-    ann.press("Escape")
-    expect(page.locator("h1")).to_have_text("All answered")
-    go_on(asked)
-    expect(page.locator("#round")).to_have_text("Round 3 of 3")
-    assert sorted(ann.rows()) == [0, 1]
 
 
 def test_two_who_disagree_and_a_third_who_decides(serve, person):
@@ -175,7 +198,7 @@ def test_two_who_disagree_and_a_third_who_decides(serve, person):
             someone.page.wait_for_selector(".frame img")
             row = someone.rows()[0]
             someone.press(key)
-            someone.page.wait_for_function(f"() => !document.querySelector('.frame img[src*=\"/picture/{row}/\"]')")
+            wait_for_the_next(someone, row)
         someone.saved()
     told = stored(asked)
     split = [row for row in (0, 1) if told[row, "ann"] != told[row, "bob"]]

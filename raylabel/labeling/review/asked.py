@@ -43,7 +43,7 @@ class Taken:
     refused: Mapping[int, str]
 
 
-class Asked:
+class AskedRound:
     """A round whose shortlist is out.
 
     Args:
@@ -116,8 +116,9 @@ class Asked:
                 refused[each.row] = reason
             else:
                 answers[each.row] = self._answer(annotator, each, key, at=at, seconds=seconds)
-        for row in await self.commits.add(list(answers.values())):
-            self._hear(row, time.monotonic())
+        with self.queue.writing(list(answers)):
+            for row in await self.commits.add(list(answers.values())):
+                self._hear(row, time.monotonic())
         return Taken(tuple(answers), refused)
 
     async def undo(self, annotator: str, page: str) -> list[tuple[Question, Mapping[str, Any]]]:

@@ -14,10 +14,10 @@ from typing import Any, Literal
 from raylabel.campaign import Campaign, find_labels, folder, newest_plan
 from raylabel.errors import AnswersError, LeaseHeld, RaylabelError
 from raylabel.labeling.answers import enough
+from raylabel.labeling.asked import newest_asked
 from raylabel.labeling.drawn import asked_for_audit
-from raylabel.labeling.review.asked import Asked
+from raylabel.labeling.review.asked import AskedRound
 from raylabel.labeling.review.pictures import Pictures
-from raylabel.labeling.review.questions import newest_asked
 from raylabel.pool import Plan
 from raylabel.progress import say
 from raylabel.workspace import Record
@@ -44,7 +44,7 @@ class _Seen:
     is_enough: bool
     state: State
     gold: tuple[int, dict[str, Any]]
-    found: tuple[Asked, Pictures] | None = None
+    found: tuple[AskedRound, Pictures] | None = None
 
 
 class Live:
@@ -64,7 +64,7 @@ class Live:
         """That this server must stop."""
         self._after_loss, self._gives_from = after_loss, 0.0
         self.state: State = "waiting"
-        self.asked: Asked | None = None
+        self.asked: AskedRound | None = None
         self.pictures: Pictures | None = None
         self.driver: dict[str, Any] | None = None
         self.is_enough = False
@@ -146,7 +146,7 @@ class Live:
             return _Seen(driver, curve, is_enough, state, gold)
         plan = newest_plan(campaign)
         assert plan is not None, "a shortlist is made of a plan"
-        found = Asked(campaign, *asked, asked_for_audit(campaign))
+        found = AskedRound(campaign, *asked, asked_for_audit(campaign))
         return _Seen(driver, curve, is_enough, state, gold, (found, Pictures(campaign, Plan.from_json(plan.facts))))
 
     def _gold_until(self, number: int) -> tuple[int, dict[str, Any]]:

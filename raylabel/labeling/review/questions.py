@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from raylabel import schema
-from raylabel.campaign import Campaign, Rows, folder, priority_of
+from raylabel.campaign import Campaign, Rows, priority_of
 from raylabel.labeling.answers import purpose_of, resolved_before
 from raylabel.workspace import Record, read_parts
 
@@ -82,13 +82,3 @@ def _hint(hint: dict[str, Any] | None, labels: dict[int, int]) -> dict[str, Any]
         "guesses": tuple(zip(hint["top_index"], hint["top_probability"], strict=True)),
         "neighbours": tuple((row, labels[row]) for row in hint["neighbours"] if labels.get(row, -1) >= 0),
     }
-
-
-def newest_asked(campaign: Campaign, *, after: int = -1) -> tuple[int, Record] | None:
-    """The last round that has a shortlist, and its record; None where there is none behind `after`."""
-    # The second draw of an audit is asked about after the last round.
-    for number in reversed(range(after + 1, campaign.config.budget.rounds + 1)):
-        record = campaign.records.find(f"{folder(number)}/shortlist")
-        if record is not None:
-            return number, record
-    return None

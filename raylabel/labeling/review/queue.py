@@ -5,8 +5,9 @@ Knows questions, names and a clock that it is told; knows nothing of storage, HT
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -14,25 +15,14 @@ from typing import Any
 import numpy as np
 
 from raylabel.labeling.answers import wants_more
+from raylabel.labeling.review.leases import Lease, Leases
 from raylabel.labeling.review.measuring import Measuring
 from raylabel.labeling.review.questions import Question
-
-LEASE_S = 120.0
-"""A page renews its leases while it is open; so long after it was last heard of, its items go to others."""
 
 SMALL_PILE = 4
 """Groups of fewer items are no grid: theirs are shown one by one."""
 
 Pile = OrderedDict[int, None]
-
-
-@dataclass(frozen=True)
-class Lease:
-    """An item that a page shows."""
-
-    page: str
-    annotator: str
-    until: float
 
 
 @dataclass(frozen=True)
@@ -69,13 +59,13 @@ class Queue:
         self.row_of = {question.id: question.row for question in questions}
         self._place = {question.row: place for place, question in enumerate(questions)}
         self._said: dict[int, dict[str, Mapping[str, Any]]] = {}
-        self._leases: dict[int, Lease] = {}
-        self._pages: dict[str, set[int]] = {}
+        self._leases = Leases()
         self._order: Pile = OrderedDict((question.row, None) for question in questions)
         self._piles: dict[int | None, Pile] = {}
         self._last: dict[str, int | None] = {}
         self._open = set(self.by_row)
         self._begun: dict[str, int] = {}
+        self._writing: Counter[int] = Counter()
         self.is_short = False
         best_first = sorted(questions, key=lambda q: -q.guesses[0][1] if q.guesses else 0.0)
         for question in best_first:
@@ -120,9 +110,9 @@ class Queue:
         else:
             self._open.discard(row)
         self._count(row, 1)
-        lease = self._leases.get(row)
+        lease = self._leases.find(row)
         if lease is not None and lease.annotator == annotator:
-            self._give_up(row)
+            self._leases.drop(row)
         if row not in self._leases:
             self._offer(row, first=not said)
 
@@ -160,14 +150,14 @@ class Queue:
             kind, group, pile = self._chosen(annotator, page)
         rows = list(islice(self._eligible(pile, annotator), size))
         if kind != "group":
-            held = sum(row in self._gold for row in self._pages.get(page, ()))
+            held = sum(row in self._gold for row in self._leases.of(page))
             if lacking := self._gold.lacking(annotator) - held:
-                free = (row for row in self._gold_left(annotator) if row not in self._leases)
+                free = (row for row in self._gold_left(annotator) if not self._is_taken(row))
                 rows = self._gold.mixed(rows, free, size=size, lacking=lacking)
         if not rows:
             return Screen("empty")
         for row in rows:
-            self._lease(row, Lease(page, annotator, now + LEASE_S))
+            self._lease(row, page, annotator, now)
         self._last[page] = group
         return Screen(kind, tuple(self.as_shown(row) for row in rows), group)
 
@@ -175,13 +165,11 @@ class Queue:
         """Lease a page these items, as far as nobody holds them: what it takes back by undoing, or shows already."""
         for row in rows:
             if self.holder(row, now) is None:
-                self._shelve(row)
-                self._lease(row, Lease(page, annotator, now + LEASE_S))
+                self._lease(row, page, annotator, now)
 
     def holder(self, row: int, now: float) -> Lease | None:
         """Who is shown an item now."""
-        lease = self._leases.get(row)
-        return lease if lease is not None and lease.until > now else None
+        return self._leases.holder(row, now)
 
     def renew(self, annotator: str, page: str, now: float, rows: Iterable[int]) -> None:
         """A page gave a sign of life, and says what it shows: what nobody else was given stays its own.
@@ -189,17 +177,16 @@ class Queue:
         After a crash the server knows of no leases; this is how it learns of them again.
         """
         self.sweep(now)
-        for row in self._pages.get(page, ()):
-            self._leases[row] = Lease(page, self._leases[row].annotator, now + LEASE_S)
+        self._leases.renew(page, now)
         self.take(annotator, page, now, [row for row in rows if self._may_answer(annotator, row)])
 
     def give_back(self, page: str, *, keep: Collection[int] = ()) -> None:
         """Items that a page no longer shows are open again, before all others."""
-        self._return(self._pages.get(page, set()) - set(keep))
+        self._return(self._leases.of(page) - set(keep))
 
     def sweep(self, now: float) -> None:
         """Items of pages that gave no sign of life are open again."""
-        self._return([row for row, lease in self._leases.items() if lease.until <= now])
+        self._return(self._leases.expired(now))
 
     def refuse(self, row: int, annotator: str, page: str, now: float) -> str:
         """Why an annotator may not answer an item now; "" if it may."""
@@ -213,6 +200,18 @@ class Queue:
         if lease is None and annotator not in self.said_of(row) and not self._may_answer(annotator, row):
             return "that item has its answers already"
         return ""
+
+    @contextmanager
+    def writing(self, rows: Sequence[int]) -> Iterator[None]:
+        """Answers of these items are being written: whatever becomes of their page, nobody is given them meanwhile."""
+        self._writing.update(rows)
+        try:
+            yield
+        finally:
+            self._writing.subtract(rows)
+            for row in rows:
+                if row not in self._leases:
+                    self._offer(row, first=not self._said.get(row))
 
     def coming(self, count: int) -> list[int]:
         """Rows that are likely to be shown next: to be fetched ahead."""
@@ -267,11 +266,11 @@ class Queue:
     def _return(self, rows: Iterable[int]) -> None:
         """Offer items again, the first of the shortlist first."""
         for row in sorted(rows, key=self._place.__getitem__, reverse=True):
-            self._give_up(row)
+            self._leases.drop(row)
             self._offer(row)
 
     def _offer(self, row: int, *, first: bool = True) -> None:
-        if row in self._open:
+        if row in self._open and not self._writing[row]:
             for pile in (self._order, self._pile(row)):
                 pile[row] = None
                 pile.move_to_end(row, last=not first)
@@ -280,14 +279,12 @@ class Queue:
         self._order.pop(row, None)
         self._pile(row).pop(row, None)
 
-    def _lease(self, row: int, lease: Lease) -> None:
+    def _lease(self, row: int, page: str, annotator: str, now: float) -> None:
         self._shelve(row)
-        self._leases[row] = lease
-        self._pages.setdefault(lease.page, set()).add(row)
+        self._leases.add(row, page, annotator, now)
 
-    def _give_up(self, row: int) -> None:
-        held = self._pages[self._leases.pop(row).page]
-        held.discard(row)
+    def _is_taken(self, row: int) -> bool:
+        return row in self._leases or self._writing[row] > 0
 
     def _count(self, row: int, by: int) -> None:
         """Count the open items that each annotator has answered."""

@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from raylabel.errors import RaylabelError
-from raylabel.labeling.review.asked import Asked
+from raylabel.labeling.review.asked import AskedRound
 from raylabel.labeling.review.guard import App, Guard
 from raylabel.labeling.review.live import AHEAD, Live
 from raylabel.labeling.review.messages import Next, Page, Submission, item_of, screen_of
@@ -135,7 +135,7 @@ class Server:
         self._fetch_ahead(asked, screen)
         return JSONResponse(screen_of(screen, asked.number))
 
-    def _fetch_ahead(self, asked: Asked, screen: Screen) -> None:
+    def _fetch_ahead(self, asked: AskedRound, screen: Screen) -> None:
         assert self.live.pictures is not None, "there is a round"
         rows = [question.row for question in screen.questions]
         self.live.pictures.fetch(rows, "large" if screen.kind == "single" else "small")
@@ -208,7 +208,7 @@ class Server:
         coming = asyncio.shield(asyncio.wrap_future(pictures.get(row, side)))
         return await asyncio.wait_for(coming, PICTURE_S)
 
-    def _asked(self, number: int | None) -> Asked:
+    def _asked(self, number: int | None) -> AskedRound:
         """The round that is asked, if it is this one."""
         asked = self.live.asked
         if asked is None or self.live.state != "asking" or number not in (None, asked.number):

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from raylabel.errors import AnswersError, RaylabelError
-from raylabel.labeling.asked import Asked, newest_shortlist
+from raylabel.labeling.asked import AskedItems, newest_shortlist
 
 NONE = np.empty(0, dtype=np.int64)
 
 
 def test_nothing_was_asked(tiny):
     with pytest.raises(RaylabelError, match="no shortlist yet; `raylabel run` writes the first one"):
-        Asked(tiny.campaign, NONE)
+        AskedItems(tiny.campaign, NONE)
 
 
 def test_the_audits_second_draw_is_the_newest(tiny):
@@ -22,7 +22,7 @@ def test_the_audits_second_draw_is_the_newest(tiny):
 def test_rounds_and_purposes(tiny):
     tiny.publish(0, [5, 6, 7])
     tiny.publish(1, [6, 8], strategy="second_look")
-    asked = Asked(tiny.campaign, np.array([7]))
+    asked = AskedItems(tiny.campaign, np.array([7]))
     told = {row: asked.rounds_of(tiny.ids[row], where="x") for row in (5, 6, 7, 8)}
     assert told == {5: {0: "train"}, 6: {0: "train", 1: "second_look"}, 7: {0: "audit"}, 8: {1: "second_look"}}
     assert [asked.position[tiny.ids[row]] for row in (5, 6, 7, 8)] == [0, 1, 2, 3]
@@ -32,7 +32,7 @@ class Named:
     """Ids as they come, asked about in one round."""
 
     def __new__(cls, *names):
-        asked = Asked.__new__(Asked)
+        asked = AskedItems.__new__(AskedItems)
         asked.position = {name: place for place, name in enumerate(names)}
         asked._equal = asked._ends = None
         return asked

@@ -226,6 +226,18 @@ def test_time_that_is_none(asked, tmp_path):
     refused(asked, source, "line 2: answered_at 'yesterday' is no ISO 8601 time. Nothing of it was taken$")
 
 
+def test_time_that_is_still_to_come(asked, tmp_path):
+    """It would stay the annotator's last word, whatever they say later; clocks may be apart by a day."""
+    header = ("id", "label", "answered_at")
+    soon, late = (datetime.now(UTC) + timedelta(hours=hours) for hours in (23, 25))
+    source = write(tmp_path / "a.csv", [(asked.ids[5], "five", late.isoformat())], header)
+    refused(
+        asked, source, r"line 2: answered_at '\S+' is still to come; mend it, or leave it out. Nothing of it was taken$"
+    )
+    source = write(tmp_path / "a.csv", [(asked.ids[5], "five", soon.isoformat())], header)
+    assert import_answers(asked.campaign, source, AUDIT)[:2] == (1, 1)
+
+
 def test_conflicting_rows(asked, tmp_path):
     name = asked.ids[5]
     source = write(tmp_path / "a.csv", [(name, "five"), (asked.ids[44], "four"), (name, "six")])
@@ -396,8 +408,8 @@ def test_hostile_values(asked, tmp_path, field, value, match):
     refused(asked, source, f"line 2: {match}.*Nothing of it was taken$")
 
 
-@pytest.mark.parametrize("time", ["0001-01-01T14:00+14:00", "9999-12-31T11:59:59.999999-12:00"])
-def test_the_first_and_the_last_time_come_back(asked, tmp_path, time):
+def test_the_first_time_comes_back(asked, tmp_path):
+    time = "0001-01-01T14:00+14:00"
     source = lines(tmp_path / "a.jsonl", {"id": asked.ids[5], "label": "five", "answered_at": time})
     assert import_answers(asked.campaign, source, AUDIT) == (1, 1, 0)
     assert collect(asked.campaign, 0).column("answered_at").to_pylist() == [datetime.fromisoformat(time)]

@@ -7,14 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from raylabel import schema
-from raylabel.acceptance import (
-    Certificate,
-    ConfidenceHistogram,
-    Withheld,
-    certify,
-    certify_by_class,
-    sentence_by_class,
-)
+from raylabel.acceptance import Certificate, ConfidenceHistogram, Withheld, certify, certify_by_class, sentence_by_class
 from raylabel.audited import AuditView
 from raylabel.errors import RaylabelError
 from raylabel.reporting.accept import accept, judge, quality, verdicts_of
@@ -38,18 +31,14 @@ def answers(tiny, labels=None):
     return tiny.answered(rows, purpose, labels)
 
 
+def accepted(campaign, number, predictions, answered, *, audit=AUDIT, second=UNDRAWN, is_last=False):
+    return accept(campaign, number, predictions, answered, audit=audit, second=second, is_last=is_last)
+
+
 def test_certificate(ray_session, tiny, capsys):
     """The same as certifying arrays: each of two rounds may spend half of alpha."""
     labels, confidence = sure(tiny)
-    record = accept(
-        tiny.campaign,
-        0,
-        tiny.predicted(0, labels, confidence),
-        answers(tiny),
-        audit=AUDIT,
-        second=UNDRAWN,
-        is_last=False,
-    )
+    record = accepted(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny))
     audit = AUDIT[AUDIT != 17]
     human = np.isin(tiny.rows, np.concatenate([audit, TRAIN]))
     pool = ConfidenceHistogram.of(confidence[tiny.rows], human=human)
@@ -64,29 +53,13 @@ def test_certificate(ray_session, tiny, capsys):
     )
     assert record.facts["audit"]["accuracy"] == 1.0
     assert f"round 0 · accept: {expected.sentence(num_looks=2)}" in capsys.readouterr().err
-    again = accept(
-        tiny.campaign,
-        0,
-        tiny.predicted(0, labels, confidence),
-        tiny.answered(TRAIN),
-        audit=NONE,
-        second=UNDRAWN,
-        is_last=False,
-    )
+    again = accepted(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), audit=NONE)
     assert again.facts == tiny.campaign.records.find("rounds/0000/verdict").facts  # a round has one verdict
 
 
 def test_withheld(ray_session, tiny):
     labels, confidence = sure(tiny, wrong=AUDIT[:9])
-    record = accept(
-        tiny.campaign,
-        0,
-        tiny.predicted(0, labels, confidence),
-        answers(tiny),
-        audit=AUDIT,
-        second=UNDRAWN,
-        is_last=False,
-    )
+    record = accepted(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny))
     [verdict] = verdicts_of(record)
     assert isinstance(verdict, Withheld)
     assert record.facts["verdict"] == "withheld"
@@ -100,16 +73,10 @@ def test_one_look_at_the_end_spends_all_of_alpha(ray_session, tiny):
     acceptance = config.acceptance.model_copy(update={"looks": "last"})
     campaign = replace(tiny.campaign, config=config.model_copy(update={"acceptance": acceptance}))
     labels, confidence = sure(tiny)
-    early = accept(
-        campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False
-    )
+    early = accepted(campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny))
     assert early.facts["sentence"] == "No certificate yet: the one look at the audit is kept for the end of the loop."
     assert isinstance(verdicts_of(early)[0], Withheld)
-    [final] = verdicts_of(
-        accept(
-            campaign, 1, tiny.predicted(1, labels, confidence), answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=True
-        )
-    )
+    [final] = verdicts_of(accepted(campaign, 1, tiny.predicted(1, labels, confidence), answers(tiny), is_last=True))
     assert isinstance(final, Certificate)
     assert final.alpha == 0.05
     assert final.sentence().startswith("With confidence 95 %, at most")
@@ -118,15 +85,7 @@ def test_one_look_at_the_end_spends_all_of_alpha(ray_session, tiny):
 def test_a_readable_audit_item_without_an_answer_withholds(ray_session, tiny):
     labels, confidence = sure(tiny)
     audit = np.sort(np.append(AUDIT, 50))
-    record = accept(
-        tiny.campaign,
-        0,
-        tiny.predicted(0, labels, confidence),
-        answers(tiny),
-        audit=audit,
-        second=UNDRAWN,
-        is_last=False,
-    )
+    record = accepted(tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=audit)
     assert record.facts["verdict"] == "withheld"
     assert record.facts["sentence"] == "No certificate: 1 readable items of the audit sample have no answer."
 
@@ -136,7 +95,7 @@ def test_what_the_pool_has_grown_by_is_certified_apart(ray_session, begin):
     tiny = begin(acceptance={"max_error": 0.6})
     labels, confidence = sure(tiny)
     predictions = replace(tiny.predicted(0, labels, confidence), starts=(0, 40))
-    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False)
+    record = accepted(tiny.campaign, 0, predictions, answers(tiny))
     expected = []
     for start, end in ((0, 40), (40, 60)):
         rows = tiny.rows[(tiny.rows >= start) & (tiny.rows < end)]
@@ -164,7 +123,7 @@ def test_a_stratum_that_nobody_has_audited_yet_shares_nothing(ray_session, tiny)
     predictions = replace(tiny.predicted(0, labels, confidence), starts=(0, 40))
     rows = np.concatenate([AUDIT[(AUDIT < 40) & (AUDIT != 17)], TRAIN])
     answered = tiny.answered(rows, ["audit"] * 8 + ["train"] * 3)
-    record = accept(tiny.campaign, 0, predictions, answered, audit=AUDIT, second=UNDRAWN, is_last=False)
+    record = accepted(tiny.campaign, 0, predictions, answered)
     first, second = verdicts_of(record)
     assert first.alpha == 0.025
     assert isinstance(second, Withheld)
@@ -177,7 +136,7 @@ def test_a_stratum_of_which_nothing_can_be_read(ray_session, begin):
     tiny = begin(acceptance={"max_error": 0.6})
     labels, confidence = sure(tiny)
     predictions = replace(tiny.predicted(0, labels, confidence), starts=(0, 60))
-    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False)
+    record = accepted(tiny.campaign, 0, predictions, answers(tiny))
     first, second = verdicts_of(record)
     assert isinstance(first, Certificate) and isinstance(second, Withheld)
     assert first.alpha == 0.025
@@ -186,15 +145,7 @@ def test_a_stratum_of_which_nothing_can_be_read(ray_session, begin):
 
 def test_no_audit(ray_session, tiny):
     labels, confidence = sure(tiny)
-    record = accept(
-        tiny.campaign,
-        0,
-        tiny.predicted(0, labels, confidence),
-        tiny.answered(TRAIN),
-        audit=NONE,
-        second=UNDRAWN,
-        is_last=False,
-    )
+    record = accepted(tiny.campaign, 0, tiny.predicted(0, labels, confidence), tiny.answered(TRAIN), audit=NONE)
     assert record.facts["verdict"] == "withheld"
     assert "there are no audit answers" in record.facts["sentence"]
     assert record.facts["audit"] == {"num_audited": 0}
@@ -243,7 +194,7 @@ def test_an_audit_sample_that_a_strategy_touched_is_refused(ray_session, tiny):
     with pytest.raises(
         RaylabelError, match=r"the strategy entropy picked digit-55 \(row 25\) of the audit sample: such"
     ):
-        accept(tiny.campaign, 1, predictions, answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False)
+        accepted(tiny.campaign, 1, predictions, answers(tiny))
     assert tiny.campaign.records.find("rounds/0001/verdict") is None
 
 
@@ -251,7 +202,7 @@ def test_judging_again_gives_the_same_facts(ray_session, tiny):
     """In this process, without an engine, and as often as one likes."""
     labels, confidence = sure(tiny, wrong=[4])
     predictions = tiny.predicted(0, labels, confidence)
-    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, second=UNDRAWN, is_last=False)
+    record = accepted(tiny.campaign, 0, predictions, answers(tiny))
 
     def fold(function, parts, merge):
         return reduce(merge, map(function, parts))
@@ -268,14 +219,8 @@ def test_a_targeted_audit_rests_on_its_second_draw_alone(ray_session, begin):
     columns = {"row": second, "id": [""] * 8, "stratum": ["pool"] * 8, "inclusion_probability": [0.25] * 8}
     columns |= {"draw": [1] * 8, "seed": [0] * 8}
     drawn = pa.table(columns, schema=schema.AUDIT)
-    record = accept(
-        tiny.campaign,
-        0,
-        tiny.predicted(0, labels, confidence),
-        answers(tiny),
-        audit=first,
-        second=drawn,
-        is_last=True,
+    record = accepted(
+        tiny.campaign, 0, tiny.predicted(0, labels, confidence), answers(tiny), audit=first, second=drawn, is_last=True
     )
     human = np.isin(tiny.rows, np.concatenate([AUDIT, TRAIN]))
     pool = ConfidenceHistogram.of(confidence[tiny.rows], human=human)
@@ -301,7 +246,7 @@ def test_an_item_of_the_second_draw_without_an_answer_withholds(ray_session, beg
     columns = {"row": [50], "id": [""], "stratum": ["pool"], "inclusion_probability": [0.25], "draw": [1], "seed": [0]}
     drawn = pa.table(columns, schema=schema.AUDIT)
     predictions = tiny.predicted(0, labels, confidence)
-    record = accept(tiny.campaign, 0, predictions, answers(tiny), audit=AUDIT, second=drawn, is_last=True)
+    record = accepted(tiny.campaign, 0, predictions, answers(tiny), second=drawn, is_last=True)
     assert record.facts["sentence"] == "No certificate: 1 readable items of the audit sample have no answer."
 
 
@@ -314,7 +259,7 @@ def test_by_class(ray_session, begin):
     told = np.where(rows < 30, 3, 8)
     answered = tiny.answered(rows, "audit", told)
     predictions = tiny.predicted(0, labels, confidence)
-    record = accept(tiny.campaign, 0, predictions, answered, audit=AUDIT, second=UNDRAWN, is_last=True)
+    record = accepted(tiny.campaign, 0, predictions, answered, is_last=True)
     human = np.isin(tiny.rows, rows)
     pools = {
         name: ConfidenceHistogram.of(confidence[tiny.rows][mine], human=human[mine])
@@ -353,5 +298,5 @@ def test_what_a_strategy_picked_and_nobody_answered_may_be_drawn_again(ray_sessi
     rows = np.concatenate([AUDIT[AUDIT != 17], second])
     answered = tiny.answered(rows, "audit")
     predictions = tiny.predicted(0, labels, confidence)
-    record = accept(tiny.campaign, 0, predictions, answered, audit=AUDIT, second=drawn, is_last=True)
+    record = accepted(tiny.campaign, 0, predictions, answered, second=drawn, is_last=True)
     assert record.facts["strata"][0]["num_audited"] == 17

@@ -5,13 +5,13 @@ import pytest
 
 from raylabel.errors import StorageError
 from raylabel.labeling.answers import Answer, append, collect
-from raylabel.labeling.review.asked import Asked, Said
-from raylabel.labeling.review.questions import newest_asked
+from raylabel.labeling.asked import newest_asked
+from raylabel.labeling.review.asked import AskedRound, Said
 
 
 def open_round(asked):
     number, record = newest_asked(asked.campaign)
-    return Asked(asked.campaign, number, record, asked.audit)
+    return AskedRound(asked.campaign, number, record, asked.audit)
 
 
 @pytest.fixture

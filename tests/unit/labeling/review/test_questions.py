@@ -1,7 +1,8 @@
 import numpy as np
 
 from raylabel.campaign import priority_of
-from raylabel.labeling.review.questions import newest_asked, questions_of
+from raylabel.labeling.asked import newest_asked
+from raylabel.labeling.review.questions import questions_of
 
 
 def of(asked):
@@ -55,9 +56,3 @@ def test_gold_items_are_bare_and_as_many_training_items_with_them(asking):
     assert all((q.guesses, q.neighbours) == ((), ()) for q in bare)
     assert sum(q.purpose == "train" for q in bare) == 25
     assert sum(q.purpose == "audit" for q in bare) == 20
-
-
-def test_newest_asked(asking):
-    asked = asking()
-    assert newest_asked(asked.campaign)[0] == 1
-    assert newest_asked(asked.campaign, after=1) is None

@@ -4,8 +4,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from raylabel.labeling.review.leases import LEASE_S
 from raylabel.labeling.review.questions import Question
-from raylabel.labeling.review.queue import LEASE_S, Queue
+from raylabel.labeling.review.queue import Queue
 
 
 def question(row, group=None, share=0.5):
@@ -323,3 +324,51 @@ def test_a_share_of_gold_for_each_of_several_people():
     assert num.total() == 200 + num_gold.total()
     assert all(abs(num_gold[name] - num[name] / 20) <= 2 for name in names)
     assert min(num_gold.values()) >= 2
+
+
+def test_an_item_whose_answer_is_being_written_is_given_to_nobody():
+    """The tab may be closed in that moment."""
+    asked = queue([question(row) for row in range(3)], each=2)
+    asked.next("ann", "a", 0.0, size=1)
+    with asked.writing([0]):
+        asked.give_back("a")
+        assert rows(asked.next("bob", "b", 0.0, size=9)) == [1, 2]
+        asked.hear(said(0))
+        assert rows(asked.next("cat", "c", 0.0, size=9)) == []
+    assert rows(asked.next("cat", "c", 0.0, size=9)) == [0]  # two people answer each
+
+
+def test_an_item_whose_answer_could_not_be_written_is_given_out_again_first():
+    asked = queue([question(row) for row in range(3)])
+    asked.next("ann", "a", 0.0, size=1)
+    with asked.writing([0]):
+        asked.give_back("a")
+    assert rows(asked.next("bob", "b", 0.0, size=9)) == [0, 1, 2]
+
+
+def test_writing_leaves_a_lease_alone():
+    asked = queue([question(row) for row in range(3)])
+    asked.next("ann", "a", 0.0, size=1)
+    with asked.writing([0]):
+        pass
+    assert rows(asked.next("bob", "b", 0.0, size=9)) == [1, 2]
+
+
+def test_two_people_may_write_of_one_item_at_once():
+    asked = queue([question(0), question(1)], each=3)
+    asked.next("ann", "a", 0.0, size=1)
+    with asked.writing([0]):
+        asked.give_back("a")
+        with asked.writing([0]):
+            pass
+        assert rows(asked.next("cat", "c", 0.0, size=9)) == [1]
+
+
+def test_gold_that_is_being_written_is_not_asked_again_meanwhile():
+    asked = golden(gold=(100,))
+    asked.hear(said(100, "bob"))
+    for row in range(4):
+        asked.hear(said(row, "cat"))
+    with asked.writing([100]):
+        assert 100 not in rows(asked.next("cat", "c", 0.0, size=4))
+    assert 100 in rows(asked.next("cat", "c", 0.0, size=4))
