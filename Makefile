@@ -57,12 +57,14 @@ $(S3):
 	$(VENV)/s3-server/bin/python -m pip install $(PIP) "ministack>=1.5"
 	touch $@
 
-# Label Studio and its SDK pin an older NumPy: an environment of their own, raylabel's packages behind theirs.
+# Label Studio and its SDK pin an older NumPy: an environment of their own, raylabel's packages behind theirs. Its
+# empty database takes a minute to make: any command does that, and each test starts with a copy.
 $(STUDIO): $(READY)
 	$(PYTHON) -m venv $(VENV)/label-studio
 	$(VENV)/label-studio/bin/python -m pip install $(PIP) "label-studio>=1.23"
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$($(VENV)/label-studio/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
+	LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/$(VENV)/label-studio/data $(VENV)/label-studio/bin/label-studio version
 	touch $@
 
 # Daft pins an older pyarrow than raylabel uses: it gets an environment of its own. The .pth file puts raylabel's

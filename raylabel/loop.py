@@ -86,8 +86,7 @@ def run(campaign: Campaign, lease: Lease, *, until: str = "", grow: bool = False
     trainer.close()
     pieces = inference.embed(campaign, plan, ref)
     predictions = inference.predict(campaign, pieces, number, head.facts["head"])
-    last = result.Last(number, head.facts["model"], predictions, verdict)
-    labels = result.write_labels(campaign, last, answered)
+    labels = result.write_labels(campaign, result.Last(number, head.facts["model"], predictions, verdict), answered)
     lost = plan.num_rows - pieces.num_rows
     pool = {"num_rows": plan.num_rows, "num_quarantined": lost, "num_unreadable_files": len(plan.unreadable)}
     told = people.people_facts(campaign, rounds[-1])

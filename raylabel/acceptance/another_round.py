@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # its parts come when they are first used: few processes wait for them
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear
 
 from raylabel.acceptance.forecast import SHARES
 
@@ -50,7 +50,7 @@ class PowerLaw:
         # In thousands, so that the two slopes are of one size.
         columns += [-counts / 1000] if len(np.unique(num_answers)) > 2 else []
         bounds = ([-np.inf] + [0.0] * (len(columns) - 1), [np.inf] * len(columns))
-        found = lsq_linear(np.column_stack(columns), logs, bounds=bounds, method="bvls").x
+        found = scipy.optimize.lsq_linear(np.column_stack(columns), logs, bounds=bounds, method="bvls").x
         return cls(float(np.exp(found[0])), float(found[1]), float(found[2] / 1000) if len(found) > 2 else 0.0)
 
     def of(self, num_answers: float) -> float:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy  # its parts come when they are first used: few processes wait for them
 from numpy.typing import NDArray
-from scipy.stats import binom, nbinom, norm
 
 from raylabel.acceptance.bounds import most_wrong
 from raylabel.acceptance.checks import check_open_unit
@@ -90,7 +90,7 @@ def power(num_audit: int, *, max_error: float, alpha: float, error_rate: float, 
         raise ValueError(f"num_audit: got {num_audit}, expected at least 0")
     num_passing = np.array([round(num_audit * coverage)])
     allowed = most_wrong(num_passing, max_error=max_error, alpha=alpha)
-    return float(binom.cdf(allowed, num_passing, error_rate)[0])
+    return float(scipy.stats.binom.cdf(allowed, num_passing, error_rate)[0])
 
 
 def num_needed(*, max_error: float, alpha: float, error_rate: float, coverage: float, power: float = 0.8) -> int | None:
@@ -121,7 +121,7 @@ def num_needed(*, max_error: float, alpha: float, error_rate: float, coverage: f
     while True:
         num_wrong = np.arange(first, first + block)
         passing = smallest_passing(num_wrong, max_error=max_error, alpha=alpha)
-        enough = np.flatnonzero(binom.cdf(num_wrong, passing, error_rate) >= power)
+        enough = np.flatnonzero(scipy.stats.binom.cdf(num_wrong, passing, error_rate) >= power)
         if enough.size:
             needed = _answers_for(int(passing[enough[0]]), coverage)
             return needed if needed <= MOST_ANSWERS else None
@@ -142,7 +142,7 @@ def widened_for_pool(answers: int, *, num_pool: int, alpha: float, power: float 
     Source: normal approximation; f = audited part: m = answers * ((z_a / sqrt(1 - f) + z_b sqrt(1 - f)) /
         (z_a + z_b)) ** 2, solved for m.
     """
-    z_alpha, z_power = -norm.ppf(alpha), norm.ppf(power)
+    z_alpha, z_power = -scipy.stats.norm.ppf(alpha), scipy.stats.norm.ppf(power)
     needed = answers
     for _ in range(100):
         if needed >= num_pool:
@@ -163,14 +163,16 @@ def worth_in_pool(num_audit: int, *, num_pool: int, alpha: float, power: float =
     left = math.sqrt(1 - num_audit / num_pool)
     if left == 0:
         return 0
-    z_alpha, z_power = -norm.ppf(alpha), norm.ppf(power)
+    z_alpha, z_power = -scipy.stats.norm.ppf(alpha), scipy.stats.norm.ppf(power)
     return int(num_audit * ((z_alpha + z_power) / (z_alpha / left + z_power * left)) ** 2)
 
 
 def smallest_passing(num_wrong: NDArray[np.int64], *, max_error: float, alpha: float) -> NDArray[np.int64]:
     """Return how many audited items must pass the threshold to certify with so many wrong ones, for each number."""
     # k wrong pass among m items iff the (k + 1)th wrong one comes after m trials with a chance of at most alpha.
-    passing: NDArray[np.int64] = (nbinom.isf(alpha, num_wrong + 1, max_error) + num_wrong + 1).astype(np.int64)
+    passing: NDArray[np.int64] = (scipy.stats.nbinom.isf(alpha, num_wrong + 1, max_error) + num_wrong + 1).astype(
+        np.int64
+    )
     return passing
 
 

@@ -6,9 +6,9 @@ Knows counts; knows nothing of thresholds or promises.
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts come when they are first used: few processes wait for them
 from numpy.typing import NDArray
 from scipy.special import betaincinv, gammaln
-from scipy.stats import binom
 
 from raylabel.acceptance.checks import BoolArray, check_open_unit
 
@@ -133,6 +133,6 @@ def most_wrong(num_sampled: CountArray, *, max_error: float, alpha: float) -> Co
     Returns:
         (L,) int64: the largest k with P(Binomial(num_sampled, max_error) <= k) <= alpha; -1 where none is.
     """
-    wrong: CountArray = binom.ppf(alpha, num_sampled, max_error).astype(np.int64)
-    too_many: BoolArray = binom.cdf(wrong, num_sampled, max_error) > alpha
+    wrong: CountArray = scipy.stats.binom.ppf(alpha, num_sampled, max_error).astype(np.int64)
+    too_many: BoolArray = scipy.stats.binom.cdf(wrong, num_sampled, max_error) > alpha
     return wrong - too_many

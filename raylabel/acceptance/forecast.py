@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # its parts come when they are first used: few processes wait for them
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit
-from scipy.stats import norm
 
 from raylabel.acceptance.audit import num_needed, smallest_audit, worth_in_pool
 from raylabel.acceptance.bounds import CountArray
@@ -93,8 +92,8 @@ def assumed(accuracy: float) -> Expected:
         Confidences whose logits are normal with standard deviation `SPREAD`, in equal parts.
     """
     check_open_unit("accuracy", accuracy)
-    normal = norm.isf((np.arange(POINTS) + 0.5) / POINTS)
-    centre = brentq(lambda at: float(expit(at + SPREAD * normal).mean()) - accuracy, -60.0, 60.0)
+    normal = scipy.stats.norm.isf((np.arange(POINTS) + 0.5) / POINTS)
+    centre = scipy.optimize.brentq(lambda at: float(expit(at + SPREAD * normal).mean()) - accuracy, -60.0, 60.0)
     chance = expit(centre + SPREAD * normal)
     return Expected(chance.astype(np.float32), chance, np.full(POINTS, 1 / POINTS))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -121,6 +120,8 @@ def _neighbours_say(embeddings: NDArray[np.floating], label_index: IntArray, cla
     centred = embeddings.astype(np.float32)
     centred = centred - centred.mean(axis=0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    import faiss  # as SciPy's parts: few processes look for errors
+
     index = faiss.IndexFlatIP(centred.shape[1])
     index.add(centred)
     # One more than asked for: the item itself is among them, or hidden behind copies of itself.

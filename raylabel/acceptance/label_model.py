@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
+import scipy  # its parts come when they are first used: few processes wait for them
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 ABSTAIN = -1
 """The vote of a function that has nothing to say of an item."""
@@ -220,7 +220,9 @@ def _strength(known: tuple[IntArray, IntArray], response: Floats, balance: Float
 
     low, high = (math.log(each) for each in STRENGTHS)
     options = {"xatol": 1e-3}
-    found = minimize_scalar(lambda x: float(losses(x).mean()), bounds=(low, high), method="bounded", options=options)
+    found = scipy.optimize.minimize_scalar(
+        lambda x: float(losses(x).mean()), bounds=(low, high), method="bounded", options=options
+    )
     return losses(found.x), math.exp(found.x)
 
 

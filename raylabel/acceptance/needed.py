@@ -6,8 +6,8 @@ Knows confidences and rights and wrongs of one audit; an estimate for people, ne
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts come when they are first used: few processes wait for them
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from raylabel.acceptance.audit import MOST_ANSWERS, smallest_audit, smallest_passing, widened_for_pool
 from raylabel.acceptance.bounds import CountArray, most_wrong
@@ -59,7 +59,7 @@ def estimate_needed(
         trials, allowed = sizes, most_wrong(sizes, max_error=max_error, alpha=alpha)
         coverage = np.full(len(sizes), min(1, 2 * max_error))
     rates = error_rates[np.maximum(np.round(coverage * num_audit).astype(np.int64), 1) - 1]
-    chances = binom.cdf(allowed, trials, rates if promise == "auto" else rates * coverage)
+    chances = scipy.stats.binom.cdf(allowed, trials, rates if promise == "auto" else rates * coverage)
     enough = np.flatnonzero(chances >= POWER)
     if not enough.size:
         return None

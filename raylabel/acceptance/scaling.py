@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import scipy  # its parts come when they are first used: few processes wait for them
 from numpy.typing import NDArray
 from scipy import special
-from scipy.optimize import minimize, minimize_scalar
 
 # Cold enough for a head fitted to its last digit, hot enough for one that knows nothing.
 LOWEST, HIGHEST = 0.01, 100.0
@@ -46,7 +46,9 @@ def fit_temperature(logits: NDArray[np.float64], label_index: NDArray[np.integer
         return float(special.logsumexp(centred / math.exp(log_temperature), axis=1).mean())
 
     bounds = (math.log(LOWEST), math.log(HIGHEST))
-    found = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-8})
+    found = scipy.optimize.minimize_scalar(
+        negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-8}
+    )
     return math.exp(found.x)
 
 
@@ -127,7 +129,9 @@ class VectorScaling:
 
         start = np.concatenate([np.ones(num_classes), np.zeros(num_classes)])
         bounds = [(LEAST_SCALE, None)] * num_classes + [(None, None)] * num_classes
-        solved = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000}).x
+        solved = scipy.optimize.minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000}
+        ).x
         return cls(solved[:num_classes] / temperature, solved[num_classes:])
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+import scipy  # its parts come when they are first used: few processes wait for them
 
 from raylabel.acceptance.bounds import CountArray
 from raylabel.acceptance.checks import BoolArray, ConfidenceArray, check_open_unit, check_promise
@@ -122,5 +122,7 @@ def _reach(
     rates = wrong / np.maximum(passing, 1)
     promised = max_error if promise == "auto" else max_error * pool.num_items / np.maximum(passing, 1)
     spread = np.sqrt(promised * np.maximum(1 - promised, 0) / size)
-    reachable = (passing > 0) & (rates + (norm.isf(alpha) - norm.isf(REACH_POWER)) * spread <= promised)
+    reachable = (passing > 0) & (
+        rates + (scipy.stats.norm.isf(alpha) - scipy.stats.norm.isf(REACH_POWER)) * spread <= promised
+    )
     return int(np.argmax(reachable)) if reachable.any() else len(EDGES) - 1

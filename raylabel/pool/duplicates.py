@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from raylabel import runtime
@@ -69,6 +68,8 @@ class _Hash:
                 f"{place}: the column {self.plan.id_column!r} is null there; every item needs an id: "
                 "choose another pool.id_column"
             )
+        import pandas as pd  # a third of a second, and few processes hash ids
+
         ids = np.array([str(value) for value in values], dtype=object)
         hashes = pd.util.hash_array(ids, categorize=False)
         rows = np.arange(shard.first_row, shard.first_row + len(ids), dtype=np.uint64)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import scipy  # its parts come when they are first used: few processes wait for them
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 LabelArray = NDArray[np.integer[Any]]
 
@@ -230,7 +230,7 @@ def binomial_interval(num_wrong: int, num: int, *, alpha: float) -> tuple[float,
         raise ValueError(f"num_wrong: got {num_wrong} of {num}, expected a part of a sample that is not empty")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha: got {alpha}, expected a number above 0 and below 1")
-    interval = binomtest(num_wrong, num).proportion_ci(confidence_level=1 - alpha, method="exact")
+    interval = scipy.stats.binomtest(num_wrong, num).proportion_ci(confidence_level=1 - alpha, method="exact")
     return float(interval.low), float(interval.high)
 
 

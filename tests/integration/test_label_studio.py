@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -67,9 +68,10 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A fresh Label Studio on a free port."""
-    if not (ENV / "label-studio").exists():
+    if not (ENV.parent / ".ready").exists():
         pytest.fail(f"{ENV}: Label Studio is not installed; `make test` installs it")
     place, port = tmp_path_factory.mktemp("label-studio"), free_port()
+    shutil.copytree(ENV.parent / "data", place, dirs_exist_ok=True)
     url = f"http://127.0.0.1:{port}"
     command = [ENV / "label-studio", "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)]
     command += ["--username", USER["email"], "--password", USER["password"], "--log-level", "ERROR"]

@@ -82,6 +82,10 @@ def test_doubts():
     ]
 
 
+def test_gold():
+    assert columns(schema.GOLD) == [ROW, ID, ("label_index", "int32")]
+
+
 def test_labels():
     assert columns(schema.LABELS) == [
         ID,
@@ -118,7 +122,7 @@ def test_embeddings_are_two_bytes_a_value_and_name_their_backbone():
 
 def test_no_table_needs_more_than_plain_arrow_types():
     tables = [value for value in vars(schema).values() if isinstance(value, pa.Schema)]
-    assert len(tables) == 14
+    assert len(tables) == 15
     for table in [*tables, schema.embeddings(dim=2, backbone="b")]:
         for field in table:
             assert not isinstance(field.type, pa.BaseExtensionType)

@@ -55,7 +55,8 @@ def test_the_smallest_config_has_the_documented_defaults(campaign, tmp_path):
         ("sed = 1\n" + SMALLEST, "unknown key 'sed': did you mean 'seed'?"),
         (
             SMALLEST + "[labeling]\nzzz = 1\n",
-            "unknown key 'labeling.zzz': known here: labeler, wait, poll_s, answers_per_item, consensus",
+            "unknown key 'labeling.zzz': known here: "
+            "labeler, wait, poll_s, answers_per_item, consensus, gold, gold_every",
         ),
     ],
 )
