@@ -144,7 +144,7 @@ async def crowd(address: str, seconds: float) -> tuple[dict[str, list[float]], l
 
 def long_queue(place: Path, outcome: Outcome, *, num: int, seconds: float) -> None:
     """First page, and twenty annotators, at a queue of so many items."""
-    asked = write_campaign(place / "long", num_train=num, num_audit=num // 100)
+    asked = write_campaign(place / "long", num_train=num, num_audit=num // 100, num_gold=num // 20)
     with served(asked) as address:
         with sync_playwright() as playwright:
             browser = launch(playwright)
@@ -152,6 +152,8 @@ def long_queue(place: Path, outcome: Outcome, *, num: int, seconds: float) -> No
             browser.close()
         times, given = asyncio.run(crowd(address, seconds))
     stored = len(Ledger(asked.campaign, asked.number).latest)
+    first_gold = len(asked.truth) - num // 20
+    once = [row for row in given if row < first_gold]  # gold items may be asked of several people
     outcome.rows.append((f"first page of {num:,} items, drawn with its pictures", f"{first:.2f} s", "1 s"))
     outcome.limits |= {"first page, s": first}
     for name, found in times.items():
@@ -163,7 +165,8 @@ def long_queue(place: Path, outcome: Outcome, *, num: int, seconds: float) -> No
     outcome.rows.append(("answers committed a second", f"{rate:,.0f}", ""))
     outcome.notes.append(
         f"{stored:,} answers lie in the workspace, {len(times['answer']):,} were told saved; "
-        f"{len(given) - len(set(given)):,} items were given out twice."
+        f"{len(once) - len(set(once)):,} items were given out twice, gold items apart: {len(given) - len(once):,} of "
+        f"{len(given):,} that were given out."
     )
 
 
