@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 S3     := $(VENV)/s3-server/.ready
-STUDIO := $(VENV)/label-studio/.ready
+STUDIO := $(VENV)/label-studio/data/label_studio.sqlite3
 WEB    := $(VENV)/.ready-browser
 DAFT   := $(VENV)/peers-daft/.ready
 OTHERS := $(VENV)/peers-autofaiss/.ready $(VENV)/peers-select/.ready
@@ -17,7 +17,7 @@ demo: $(READY)
 	$(BIN)/raylabel demo
 
 test: check $(WEB)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(DEV) $(S3) $(STUDIO)
 	$(BIN)/ruff check .
@@ -65,7 +65,6 @@ $(STUDIO): $(READY)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 		> "$$($(VENV)/label-studio/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/behind.pth"
 	LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/$(VENV)/label-studio/data $(VENV)/label-studio/bin/label-studio version
-	touch $@
 
 # Daft pins an older pyarrow than raylabel uses: it gets an environment of its own. The .pth file puts raylabel's
 # packages behind its own ones on the path, so that PyTorch is found there and not installed a second time.

@@ -105,7 +105,7 @@ def write_campaign(
         "backbone": {"name": "tiny_cnn", "weights": "none", "image_size": 16},
         "budget": {"train_answers": max(2 * num_train, 4), "audit_answers": num_audit, "rounds": 3},
         "sampling": {"max_candidates": 2 * num_train + 4},
-        "labeling": {"poll_s": 0.2, **({"gold": "gold.csv"} if num_gold else {}), **labeling},
+        "labeling": {"poll_s": 0.2, **({"gold": str(place / "gold.csv")} if num_gold else {}), **labeling},
         "acceptance": {"max_error": 0.5},
     }
     config = Config.model_validate(tree)

@@ -108,6 +108,13 @@ class Labeling(_Section):
     gold_every: Annotated[int, Field(ge=2)] = 20
     """One of so many questions is about a gold item."""
 
+    @field_validator("gold")
+    @classmethod
+    def _check(cls, gold: str | None) -> str | None:
+        if gold is not None and ("://" in gold or not gold.endswith((".csv", ".jsonl"))):
+            raise ValueError(f"labeling.gold: {gold!r} is no .csv or .jsonl file on this machine")
+        return gold
+
 
 class Weak(_Section):
     """Labeling functions, whose votes help the model while answers are few; they are never answers themselves."""

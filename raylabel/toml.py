@@ -94,6 +94,8 @@ def _anchored(config: Config, folder: Path, *, where: str) -> dict[str, Any]:
     resolved = config.model_dump()
     source, colon, function = config.backbone.name.partition(":")
     paths = {("workspace",): config.workspace, ("pool", "path"): config.pool.path}
+    if config.labeling.gold is not None:
+        paths["labeling", "gold"] = config.labeling.gold
     if "." in config.backbone.weights:
         paths["backbone", "weights"] = config.backbone.weights
     if colon and source.endswith(".py"):

@@ -43,17 +43,18 @@ def draw_audit(campaign: Campaign, plan: Plan) -> Rows:
     return find_audit(campaign)
 
 
-def check_budget(config: Config, num_rows: int) -> None:
-    """Refuse a budget of more answers than the pool has items.
+def check_budget(config: Config, num_rows: int, *, num_gold: int = 0) -> None:
+    """Refuse a budget of more answers than the pool has items beside its gold items, which no strategy picks.
 
     Raises:
         ConfigError: it is.
     """
     budget = config.budget
-    if budget.train_answers + budget.audit_answers > num_rows:
+    if budget.train_answers + budget.audit_answers > num_rows - num_gold:
+        gold = f", {num_gold} of them gold (labeling.gold)" if num_gold else ""
         raise ConfigError(
             f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
-            f"the {num_rows} items of {config.pool.path}; ask for fewer"
+            f"the {num_rows} items of {config.pool.path}{gold}; give fewer of these"
         )
 
 
@@ -111,5 +112,5 @@ def _draw(campaign: Campaign, plan: Plan, version: int) -> Record:
 
 def readable(campaign: Campaign, pieces: Pieces, rows: Rows) -> pa.Table:
     """Row and id of the items that could be read; a quarantined one cannot be asked about and is in no count."""
-    table = gather_rows(campaign.store, pieces.holding(rows))
-    return (table if table is not None else schema.SHORTLIST.empty_table()).select(["row", "id"])
+    table = gather_rows(campaign.store, pieces.holding(rows), columns=["row", "id"])
+    return table if table is not None else schema.SHORTLIST.empty_table().select(["row", "id"])

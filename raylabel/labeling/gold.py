@@ -1,6 +1,6 @@
 """Gold items: some whose label is known, asked among the others to measure who answers.
 
-They measure people and nothing else: no model learns from them, no certificate counts them, no label comes of them.
+They measure people and nothing else: their answers are in no model, no consensus, no certificate and no label.
 Knows a sheet of known labels and the pool's ids; knows nothing of who is shown what.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from raylabel.campaign import Campaign, Pieces, Rows, folder
 from raylabel.config import Pool
 from raylabel.errors import AnswersError
 from raylabel.labeling.answers import index_of, latest_of
-from raylabel.labeling.auditing import readable
+from raylabel.labeling.auditing import check_budget, readable
 from raylabel.labeling.readers.fields import check_fields, text_of
 from raylabel.labeling.readers.sheet import read_sheet, said_in
 from raylabel.pool import Plan, Shard, ShardUnreadable
@@ -45,6 +44,7 @@ def know_gold(campaign: Campaign, plan: Plan, audit: Rows) -> None:
     Raises:
         AnswersError: the sheet cannot be read, or names the line of an item that the pool does not hold, of a label
             that is no class or is missing, or of one that contradicts another line.
+        ConfigError: so many gold items leave fewer items than the budget asks about.
 
     Cost: one pass over the pool's ids, shard by shard in tasks; on the driver 100 bytes an item of the sheet.
     """
@@ -74,14 +74,16 @@ def gold_of_round(campaign: Campaign, number: int, pieces: Pieces, *, num_others
         Row and id.
     """
     known = find_gold(campaign)
+    order = campaign.rng("gold").permutation(known.num_rows)
     found = readable(campaign, pieces, known.column("row").to_numpy())
     if found.num_rows == 0:
         return found
+    place = {row: at for at, row in enumerate(found.column("row").to_pylist())}
+    turns = [place[row] for row in known.column("row").to_numpy()[order].tolist() if row in place]
     before = (campaign.records.find(f"{folder(earlier)}/shortlist") for earlier in range(number))
     start = sum(record.facts["num_gold"] for record in before if record)
-    count = min(-(-num_others // (campaign.config.labeling.gold_every - 1)), found.num_rows)
-    order = campaign.rng("gold").permutation(found.num_rows)
-    return found.take(pa.array(np.take(order, range(start, start + count), mode="wrap")))
+    count = min(-(-num_others // (campaign.config.labeling.gold_every - 1)), len(turns))
+    return found.take(pa.array(np.take(turns, range(start, start + count), mode="wrap")))
 
 
 def judge_gold(answers: pa.Table, gold: pa.Table, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -111,19 +113,23 @@ def _find(campaign: Campaign, plan: Plan, audit: Rows, source: Path) -> Record:
     labels, line_of = _read(source, campaign.config.classes)
     find = _Find(replace(plan, shards=(), unreadable=()), campaign.config.pool, campaign.store, frozenset(labels))
     row_of: dict[str, int] = {}
-    for found in runtime.map_tasks(find, plan.shards):
-        row_of |= found
+    problems = []
+    for shard, found in zip(plan.shards, runtime.map_tasks(find, plan.shards), strict=True):
+        if isinstance(found, ShardUnreadable):
+            problems.append(f"{plan.root}/{shard.name} cannot be read ({found.code}: {found.message})")
+        else:
+            row_of |= found
     if strange := next((name for name in labels if name not in row_of), None):
-        near = get_close_matches(strange, row_of, n=1, cutoff=0.5)
+        why = f"{problems[0]}, and no other file has that id" if problems else "no image of the pool has it"
         raise AnswersError(
-            f"{source}, line {line_of[strange]}: unknown id {strange!r}: the pool holds none that can be read"
-            + (f"; did you mean {near[0]}?" if near else "; gold items go by the ids of the pool")
+            f"{source}, line {line_of[strange]}: unknown id {strange!r}: {why}; gold items go by the ids of the pool"
         )
     names = np.array(sorted(row_of, key=row_of.__getitem__), dtype=object)
     rows = np.array([row_of[name] for name in names], dtype=np.int64)
     asked = ~np.isin(rows, audit)
     index = np.array([labels[name] for name in names], dtype=np.int32)
     table = pa.table({"row": rows, "id": names, "label_index": index}, schema=schema.GOLD).filter(pa.array(asked))
+    check_budget(campaign.config, plan.num_rows, num_gold=table.num_rows)
     drawn = f"; {len(rows) - table.num_rows:,} more the audit asks about" if not asked.all() else ""
     say(f"gold: {counted(table.num_rows, 'item')} of {source} will measure who answers{drawn}")
     return Record(parts={"gold": [write_part(campaign.store, KNOWN, table)]})
@@ -158,7 +164,7 @@ class _Find:
     store: Store
     wanted: frozenset[str]
 
-    def __call__(self, shard: Shard) -> Mapping[str, int]:
+    def __call__(self, shard: Shard) -> Mapping[str, int] | ShardUnreadable:
         found: dict[str, int] = {}
         row, only_ids = shard.first_row, self.pool.model_copy(update={"metadata_columns": ()})
         try:
@@ -166,6 +172,6 @@ class _Find:
                 names = columns["id"]
                 found |= {str(name): row + at for at, name in enumerate(names) if name in self.wanted}
                 row += len(names)
-        except ShardUnreadable:
-            pass  # what it holds is reported as unknown, where a line asks for it
+        except ShardUnreadable as error:
+            return error
         return found

@@ -96,6 +96,7 @@ def join_round(
     is_gold = pc.equal(everything.column("purpose"), GOLD)
     gold = judge_gold(everything.filter(is_gold), find_gold(campaign), classes)
     everything = everything.filter(pc.invert(is_gold))
+    said = said.filter(pc.not_equal(said.column("purpose"), GOLD))
     before = resolved_before(campaign, number)
     audited = set(before.filter(pc.equal(before.column("purpose"), "audit")).column("id").to_pylist())
     audited |= {name for name, purpose in purposes.items() if purpose == "audit"}

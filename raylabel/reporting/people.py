@@ -30,10 +30,10 @@ def people_facts(campaign: Campaign, last: dict[str, Any]) -> dict[str, Any]:
         last: the facts of the round.
 
     Returns:
-        annotators: those of training and audit answers apart, see `labeling.joining`; agreement: of people and machine,
-        on training answers by a head that was held out from them, and on the audit sample; num_doubts, how many
-        training answers that head thinks wrong, and doubts, the likeliest of them: id, answer, machine, score (the
-        probability that the answer is wrong); num_second_looks: how many were asked again.
+        annotators: those of training, audit and gold answers apart, see `labeling.joining`; agreement: of people and
+        machine, on training answers by a head that was held out from them, and on the audit sample; num_doubts: answers
+        that head thinks wrong, and doubts, the likeliest of them: id, answer, machine, score (the probability
+        that the answer is wrong); num_second_looks: how many were asked again.
     """
     records, place = campaign.records, folder(last["round"])
     # A second draw of the audit is answered behind its round, and its record knows of both.

@@ -29,7 +29,9 @@ def pick_rows(store: Store, part: Part, rows: NDArray[np.int64], *, columns: lis
     return table.filter(pc.is_in(table.column("row"), value_set=pa.array(rows, pa.int64())))
 
 
-def gather_rows(store: Store, holding: list[tuple[Part, NDArray[Any]]]) -> pa.Table | None:
-    """Rows of several parts, one part in memory at a time; None where none is asked for."""
-    tables = [pick_rows(store, part, rows) for part, rows in holding]
+def gather_rows(
+    store: Store, holding: list[tuple[Part, NDArray[Any]]], *, columns: list[str] | None = None
+) -> pa.Table | None:
+    """Rows of several parts, one part in memory at a time; None where none is asked for. All columns, or some."""
+    tables = [pick_rows(store, part, rows, columns=columns) for part, rows in holding]
     return pa.concat_tables(tables).combine_chunks() if tables else None

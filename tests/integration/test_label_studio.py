@@ -68,7 +68,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A fresh Label Studio on a free port."""
-    if not (ENV.parent / ".ready").exists():
+    if not (ENV.parent / "data" / "label_studio.sqlite3").exists():
         pytest.fail(f"{ENV}: Label Studio is not installed; `make test` installs it")
     place, port = tmp_path_factory.mktemp("label-studio"), free_port()
     shutil.copytree(ENV.parent / "data", place, dirs_exist_ok=True)

@@ -1,12 +1,12 @@
 """People at the review page: a whole session alone, two who disagree, and a phone."""
 
-from datetime import UTC, datetime
+from collections import Counter
 
 import pyarrow as pa
 from playwright.sync_api import expect
 
 from raylabel import schema
-from raylabel.labeling.answers import Answer, append, collect, latest_of
+from raylabel.labeling.answers import collect, latest_of
 from raylabel.workspace import Record, write_part
 
 KEYS = "1234567890"
@@ -225,22 +225,20 @@ def test_train_now_goes_on_with_what_must_be_answered(serve, person):
     expect(ann.page.locator("h1")).to_have_text("All answered")
 
 
-def test_gold_items_are_asked_again_of_those_who_lack_them(serve, person):
-    """Ann has answered all gold items; bob gets some among the rest, and sees how the rounds before went."""
-    served = serve(num_train=16, num_audit=0, num_gold=4, gold_every=4)
-    asked, gold = served.asked, range(56, 60)
-    said = [Answer(f"item-{row:06d}", "label", "one", "ann", datetime.now(UTC), 1, "gold", "file") for row in gold]
-    append(asked.campaign, said)
-    bob = person(served, "bob").enter()
-    expect(bob.page.locator("#count")).to_have_text("16 items left")
-    while bob.title() != "All answered":
-        answer_screen(bob, asked)
-        bob.saved()
-        bob.page.wait_for_selector(".tile img, .frame img, h1:has-text('All answered')")
-    told = {row for row, who in stored(asked) if who == "bob"}
-    assert told == set(range(40, 60))
-    bob.press("p")
-    expect(bob.page.locator("#people-table tr", has_text="ann")).to_contain_text("75 % of 8")
+def test_gold_items_are_questions_like_any_other(serve, person):
+    """They are shown bare, and how right somebody was is told of the rounds before alone."""
+    served = serve(num_train=8, num_audit=2, num_gold=2)
+    asked, ann = served.asked, person(served).enter()
+    expect(ann.page.locator("#count")).to_have_text("12 items left")
+    while ann.title() != "All answered":
+        answer_screen(ann, asked)
+        ann.saved()
+        ann.page.wait_for_selector(".tile img, .frame img, h1:has-text('All answered')")
+    assert {row for row, _ in stored(asked)} == set(range(40, 52))
+    purposes = [row["purpose"] for row in collect(asked.campaign, asked.number).to_pylist()]
+    assert Counter(purposes) == {"train": 8, "audit": 2, "gold": 2}
+    ann.press("p")
+    expect(ann.page.locator("#people-table tr", has_text="ann")).to_contain_text("75 % of 8")
 
 
 def test_on_a_phone_by_touch_in_the_dark(serve, person):

@@ -287,3 +287,18 @@ weak = { functions = ["lf.py:one", "/home/lf.py:two", "package.module:three"] }
     job.write_text(text)
     with pytest.raises(ConfigError, match=r"these start from it: weak\.functions = \['lf\.py:one'\]; name the TOML"):
         load(job)
+
+
+def test_a_sheet_of_gold_items_lies_beside_the_toml(tmp_path):
+    path = tmp_path / "campaign.toml"
+    path.write_text(SMALLEST + '[labeling]\ngold = "known/gold.csv"\n')
+    assert load(path).labeling.gold == f"{tmp_path}/known/gold.csv"
+    assert load(path, overrides=["labeling.gold=/home/gold.jsonl"]).labeling.gold == "/home/gold.jsonl"
+
+
+@pytest.mark.parametrize("gold", ["s3://bucket/gold.csv", "gold.parquet"])
+def test_a_sheet_of_gold_items_that_cannot_be_read_is_refused_at_once(tmp_path, gold):
+    path = tmp_path / "campaign.toml"
+    path.write_text(SMALLEST + f'[labeling]\ngold = "{gold}"\n')
+    with pytest.raises(ConfigError, match=rf"labeling\.gold: '{gold}' is no \.csv or \.jsonl file on this machine"):
+        load(path)

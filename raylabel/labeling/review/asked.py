@@ -57,8 +57,7 @@ class AskedRound:
         self.campaign, self.number = campaign, number
         questions = questions_of(campaign, number, shortlist, audit)
         each = campaign.config.labeling.answers_per_item
-        every = campaign.config.labeling.gold_every
-        self.queue = Queue(questions, each=each, rng=np.random.default_rng(), gold_every=every)
+        self.queue = Queue(questions, each=each, rng=np.random.default_rng())
         self.num_items = len(questions)
         self._beside = {row for question in questions for row, _ in question.neighbours}
         self.figures = Figures()
@@ -185,9 +184,7 @@ class AskedRound:
         guesses = self.queue.by_row[place].guesses if alone else ()
         guess = self.campaign.config.classes[guesses[0][0]] if guesses else None
         self.queue.hear(row)
-        # Who agrees on a gold item is not told: nobody must know from a figure which those are.
-        is_gold = self.queue.by_row[place].purpose == GOLD
-        self.figures.hear(row, before=before, standing={} if is_gold else self.queue.said_of(place), guess=guess, at=at)
+        self.figures.hear(row, before=before, standing=self.queue.said_of(place), guess=guess, at=at)
         if row["source"] == PAGE and row["kind"] != "retract":
             given = self._given[row["annotator"]]
             if not given or given[-1][0] != row["answered_at"]:

@@ -188,12 +188,11 @@ class Live:
             summary = asked.figures.summary(time.monotonic())
             for person in summary["people"]:
                 person["known"] = self.gold[1].get(person["name"])
-            due = asked.queue.num_gold_due(annotator)
             mine = next((person for person in summary["people"] if person["name"] == annotator), None)
             facts |= {
                 "round": asked.number,
                 "num_items": asked.num_items,
-                "num_open": asked.queue.num_open + due,
+                "num_open": asked.queue.num_open,
                 "num_open_to_me": asked.queue.num_open_to(annotator),
                 "mine": mine,
                 **summary,

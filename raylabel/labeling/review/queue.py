@@ -16,7 +16,6 @@ import numpy as np
 
 from raylabel.labeling.answers import wants_more
 from raylabel.labeling.review.leases import Lease, Leases
-from raylabel.labeling.review.measuring import Measuring
 from raylabel.labeling.review.questions import Question
 
 SMALL_PILE = 4
@@ -47,14 +46,10 @@ class Queue:
         questions: in shortlist order.
         each: people who answer an item, `labeling.answers_per_item`.
         rng: chooses between screens with and without guesses, in proportion to what is open.
-        gold_every: as in `Measuring`.
     """
 
-    def __init__(
-        self, questions: Sequence[Question], *, each: int, rng: np.random.Generator, gold_every: int = 20
-    ) -> None:
+    def __init__(self, questions: Sequence[Question], *, each: int, rng: np.random.Generator) -> None:
         self.each, self.rng = each, rng
-        self._gold = Measuring(questions, every=gold_every, rng=rng)
         self.by_row = {question.row: question for question in questions}
         self.row_of = {question.id: question.row for question in questions}
         self._place = {question.row: place for place, question in enumerate(questions)}
@@ -77,17 +72,8 @@ class Queue:
         return len(self._open)
 
     def num_open_to(self, annotator: str) -> int:
-        """Items that want an answer of this annotator, gold items that others have answered among them."""
-        return len(self._open) - self._begun.get(annotator, 0) + self.num_gold_due(annotator)
-
-    def num_gold_due(self, annotator: str) -> int:
-        """Gold items that are to be asked of this annotator though they have their answers.
-
-        Told with what is open, so that the count goes down by one with every answer, whatever it is about.
-        """
-        lacking = self._gold.lacking(annotator)
-        left = self._gold_left(annotator) if lacking else []
-        return 0 if left and left[0] in self._open else min(lacking, len(left))
+        """Items that want an answer of this annotator."""
+        return len(self._open) - self._begun.get(annotator, 0)
 
     def said_of(self, row: int) -> dict[str, Mapping[str, Any]]:
         """The answers of an item that stand, by annotator."""
@@ -101,10 +87,10 @@ class Queue:
         said, annotator = self._said.setdefault(row, {}), answer["annotator"]
         self._count(row, -1)
         self._shelve(row)
-        before = said.pop(annotator, None)
-        if answer["kind"] != "retract":
+        if answer["kind"] == "retract":
+            said.pop(annotator, None)
+        else:
             said[annotator] = answer
-        self._gold.count(row, annotator, (annotator in said) - (before is not None))
         if self._wanted(row):
             self._open.add(row)
         else:
@@ -149,11 +135,6 @@ class Queue:
         if not single:
             kind, group, pile = self._chosen(annotator, page)
         rows = list(islice(self._eligible(pile, annotator), size))
-        if kind != "group":
-            held = sum(row in self._gold for row in self._leases.of(page))
-            if lacking := self._gold.lacking(annotator) - held:
-                free = (row for row in self._gold_left(annotator) if not self._is_taken(row))
-                rows = self._gold.mixed(rows, free, size=size, lacking=lacking)
         if not rows:
             return Screen("empty")
         for row in rows:
@@ -178,7 +159,8 @@ class Queue:
         """
         self.sweep(now)
         self._leases.renew(page, now)
-        self.take(annotator, page, now, [row for row in rows if self._may_answer(annotator, row)])
+        open_to_it = (row for row in rows if row in self._open and annotator not in self._said.get(row, ()))
+        self.take(annotator, page, now, open_to_it)
 
     def give_back(self, page: str, *, keep: Collection[int] = ()) -> None:
         """Items that a page no longer shows are open again, before all others."""
@@ -197,7 +179,7 @@ class Queue:
             return f"{lease.annotator} has that item now: yours was given on after two minutes without a sign of life"
         if lease is not None and lease.page != page:
             return "another of your pages shows that item"
-        if lease is None and annotator not in self.said_of(row) and not self._may_answer(annotator, row):
+        if lease is None and row not in self._open and annotator not in self.said_of(row):
             return "that item has its answers already"
         return ""
 
@@ -205,6 +187,9 @@ class Queue:
     def writing(self, rows: Sequence[int]) -> Iterator[None]:
         """Answers of these items are being written: whatever becomes of their page, nobody is given them meanwhile."""
         self._writing.update(rows)
+        for row in rows:  # a lease may have run out, and its item be open to others again
+            if row not in self._leases:
+                self._shelve(row)
         try:
             yield
         finally:
@@ -246,15 +231,6 @@ class Queue:
             return not said and self.by_row[row].group is None
         return wants_more(said, each=self.each)
 
-    def _may_answer(self, annotator: str, row: int) -> bool:
-        """Whether an item wants an answer of somebody: what is open does, and gold items whoever answered before."""
-        return (row in self._open or row in self._gold) and annotator not in self._said.get(row, ())
-
-    def _gold_left(self, annotator: str) -> list[int]:
-        """Gold items for an annotator: those that are open; where none is, those that others have answered."""
-        left = list(self._eligible(self._gold.rows, annotator))
-        return [row for row in left if row in self._open] or left
-
     def _eligible(self, pile: Iterable[int], annotator: str) -> Iterable[int]:
         return (row for row in pile if annotator not in self._said.get(row, ()))
 
@@ -282,9 +258,6 @@ class Queue:
     def _lease(self, row: int, page: str, annotator: str, now: float) -> None:
         self._shelve(row)
         self._leases.add(row, page, annotator, now)
-
-    def _is_taken(self, row: int) -> bool:
-        return row in self._leases or self._writing[row] > 0
 
     def _count(self, row: int, by: int) -> None:
         """Count the open items that each annotator has answered."""

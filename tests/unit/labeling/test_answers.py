@@ -149,7 +149,11 @@ def test_standing_answers():
 
 
 def test_purpose_of_a_question():
-    for strategy, purposes in (("margin", ("audit", "train")), ("second_look", ("audit", "second_look"))):
+    for strategy, purposes in (
+        ("margin", ("audit", "train")),
+        ("second_look", ("audit", "second_look")),
+        ("gold", ("gold", "gold")),
+    ):
         found = tuple(purpose_of({"row": row, "strategy": strategy}, {7}) for row in (7, 8))
         assert found == purposes
 

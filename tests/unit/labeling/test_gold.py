@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from raylabel import schema
 from raylabel.demo import DIGITS
-from raylabel.errors import AnswersError
+from raylabel.errors import AnswersError, ConfigError
 from raylabel.labeling.gold import find_gold, gold_of_round, judge_gold, know_gold
 from raylabel.workspace import Record
 
@@ -19,14 +20,18 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def with_gold(begin, tmp_path):
     """Begin a campaign with a sheet of some rows and their truth, or of lines as they stand."""
 
-    def make(rows=(), *, lines=None, **labeling):
+    def make(rows=(), *, lines=None, budget=None, **labeling):
         sheet, probe = tmp_path / "gold.csv", begin()
         with sheet.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["id", "label"])
             writer.writerows(lines or [(probe.ids[row], DIGITS[probe.truth[row]]) for row in rows])
         settings = {"labeler": "files", "gold": str(sheet), **labeling}
-        return begin(labeling=settings, workspace=str(tmp_path / "golden"), budget={"rounds": 4, "train_answers": 40})
+        return begin(
+            labeling=settings,
+            workspace=str(tmp_path / "golden"),
+            budget={"rounds": 4, **(budget or {"train_answers": 20})},
+        )
 
     return make
 
@@ -53,11 +58,27 @@ def test_it_is_read_once(ray_session, with_gold, tmp_path):
 
 def test_ids_of_a_pool_that_has_none_of_its_own(ray_session, with_gold):
     """A Parquet pool without an id column names its items by file and row."""
-    from dataclasses import replace
-
     tiny = with_gold(lines=[("part-1.parquet#3", "four"), ("part-0.parquet#39", "two")])
     know_gold(tiny.campaign, replace(tiny.plan, id_column=None), NONE)
     assert find_gold(tiny.campaign).column("row").to_pylist() == [39, 43]
+
+
+def test_a_part_of_the_pool_that_cannot_be_read_is_named(ray_session, with_gold):
+    tiny = with_gold([44, 5])
+    gone = replace(tiny.plan, shards=(tiny.plan.shards[0], replace(tiny.plan.shards[1], etag="another")))
+    with pytest.raises(
+        AnswersError, match=r"line 2: unknown id 'digit-08': \S+part-1.parquet.* cannot be read \(\w+: .*and no"
+    ):
+        know_gold(tiny.campaign, gone, NONE)
+
+
+def test_gold_that_leaves_too_few_to_ask_about_is_refused(ray_session, with_gold):
+    """40 training and 20 audit answers of 60 items."""
+    tiny = with_gold([44], budget={"train_answers": 40})
+    with pytest.raises(
+        ConfigError, match=r"40 training and 20 audit answers are more than the 60 items of .*, 1 of them gold"
+    ):
+        know_gold(tiny.campaign, tiny.plan, NONE)
 
 
 def test_without_a_sheet_there_is_no_gold(ray_session, begin):
@@ -70,7 +91,10 @@ def test_without_a_sheet_there_is_no_gold(ray_session, begin):
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ([("digit-07", "one"), ("digit-99", "two")], r"line 3: unknown id 'digit-99'.*did you mean digit-07\?"),
+        (
+            [("digit-07", "one"), ("digit-99", "two")],
+            r"line 3: unknown id 'digit-99': no image of the pool has it; gold items go by the ids of the pool$",
+        ),
         ([("digit-07", "oen")], r"line 2: unknown class 'oen': did you mean one"),
         ([("digit-07", "")], r"line 2: a gold item needs an id and its label"),
         ([("", "one")], r"line 2: a gold item needs an id and its label"),

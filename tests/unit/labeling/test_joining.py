@@ -163,21 +163,22 @@ def test_second_look_of_others_is_joined_and_decides_a_tie(people):
     assert resolve(1, {5: "second_look"})[0] == {5: 2}
 
 
+@pytest.mark.parametrize("purpose", ["audit", "gold"])
 @pytest.mark.parametrize("label", [1, 2])
-def test_audit_answers_of_a_round_do_not_decide_a_second_look(begin, label):
-    """Of row 5 eve and joe are in a tie, twice; who of them is right about the audit makes no difference."""
+def test_other_answers_of_a_round_do_not_decide_a_second_look(begin, label, purpose):
+    """Of row 5 eve and joe are in a tie, twice; who of them is right about other items makes no difference."""
     tiny = begin(labeling={"labeler": "files", "consensus": "dawid_skene"})
     classes, audit = tiny.campaign.config.classes, range(20, 50)
     append(tiny.campaign, [answer(tiny.ids[5], classes[2], "eve", round=0)])
     tiny.resolve(0, tiny.answered([5], labels=[2]))
     again = [answer(tiny.ids[5], classes[2], "eve", round=1), answer(tiny.ids[5], classes[1], "joe", round=1)]
     audited = [
-        answer(tiny.ids[row], classes[said if who == "eve" else label], who, round=1)
+        answer(tiny.ids[row], classes[said if who == "eve" else label], who, round=1, purpose=purpose)
         for row in audit
         for who, said in (("eve", 1), ("joe", label), ("kim", 1))
     ]
     append(tiny.campaign, again + audited)
-    purposes = {tiny.ids[5]: "second_look"} | {tiny.ids[row]: "audit" for row in audit}
+    purposes = {tiny.ids[5]: "second_look"} | {tiny.ids[row]: purpose for row in audit}
     labels, _ = join_round(tiny.campaign, 1, collect(tiny.campaign, 1), purposes)
     assert labels[tiny.ids[5]] == -1
 

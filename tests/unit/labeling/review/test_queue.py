@@ -1,5 +1,4 @@
 from collections import Counter
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -234,98 +233,6 @@ def test_what_was_taken_back_may_be_said_anew_after_enough_was_said():
     assert asked.refuse(5, "bob", "b", 1.0).startswith("ann has that item now")
 
 
-def golden(num_others=12, gold=(100, 101, 102), every=4, **more):
-    questions = [question(row) for row in range(num_others)] + [Question(row, f"id-{row}", "gold") for row in gold]
-    return Queue(questions, rng=np.random.default_rng(0), **{"each": 1, "gold_every": every, **more})
-
-
-def test_gold_items_are_asked_once_like_any_other_question():
-    asked = golden()
-    assert asked.num_open == 15
-    assert sorted(rows(asked.next("ann", "a", 0.0, size=20))) == [*range(12), 100, 101, 102]
-    asked.hear(said(100))
-    assert (asked.num_open, asked.num_open_to("ann"), asked.num_open_to("bob")) == (14, 14, 14)
-
-
-def test_who_lacks_gold_gets_some_before_its_turn():
-    asked = golden()
-    for row in range(4):
-        asked.hear(said(row))
-    screen = rows(asked.next("ann", "a", 0.0, size=4))
-    assert len(screen) == 4 and sum(row >= 100 for row in screen) == 1
-    assert [row for row in screen if row < 100] == [4, 5, 6]
-    # What the page holds already does not lack again.
-    assert [row for row in rows(asked.next("ann", "a", 0.0, size=4, keep=screen)) if row >= 100] == []
-    # Others lack none, and get theirs when it is their turn.
-    assert rows(asked.next("bob", "b", 0.0, size=4))[0] == 11
-
-
-def test_who_lacks_gold_gets_what_others_have_answered_once_all_is():
-    asked = golden()
-    for row in (100, 101, 102):
-        asked.hear(said(row, "bob"))
-    for row in range(4):
-        asked.hear(said(row))
-    screen = asked.next("ann", "a", 0.0, size=4)
-    again = [q for q in screen.questions if q.row >= 100]
-    assert len(again) == 1 and screen.kind == "bare"
-    assert (again[0].group, again[0].guesses) == (None, ())
-    row = again[0].row
-    assert asked.refuse(row, "ann", "a", 0.0) == ""
-    assert asked.refuse(row, "cat", "c", 0.0).startswith("ann has that item now")
-    asked.hear(said(row, "ann"))
-    assert asked.holder(row, 0.0) is None
-    assert asked.num_open == 8
-    # Bob has answered all there are.
-    assert rows(asked.next("bob", "b", 0.0, size=20)) == list(range(7, 12))
-
-
-def test_the_count_of_what_is_left_does_not_tell_gold_from_others():
-    asked = golden()
-    for row in (100, 101, 102):
-        asked.hear(said(row, "bob"))
-    counts, kinds = [asked.num_open_to("ann")], []
-    while (screen := asked.next("ann", "a", 0.0, size=1)).questions:
-        [row] = rows(screen)
-        kinds.append(row >= 100)
-        asked.hear(said(row))
-        counts.append(asked.num_open_to("ann"))
-    # Every fourth answer makes one more due, whatever it is about; each answer takes one away.
-    assert counts[0] == 12 and counts[-1] == 0 and sum(kinds) == 3
-    dropped = [before - after for before, after in pairwise(counts)]
-    assert all(drop == 1 for drop, is_gold in zip(dropped, kinds, strict=True) if is_gold)
-    assert set(dropped) == {0, 1}
-
-
-def test_a_gold_item_asked_again_survives_a_crash_of_the_server():
-    """A page says what it shows to a server that knows of no leases."""
-    asked = golden()
-    for row in (100, 101, 102):
-        asked.hear(said(row, "bob"))
-    asked.renew("ann", "a", 0.0, [100])
-    assert asked.holder(100, 0.0).annotator == "ann"
-    asked.renew("bob", "b", 0.0, [101])  # has answered it
-    assert asked.holder(101, 0.0) is None
-    asked.give_back("a")
-    assert (asked.holder(100, 0.0), asked.num_open) == (None, 12)
-    assert asked.refuse(100, "ann", "a", 0.0) == ""
-
-
-def test_a_share_of_gold_for_each_of_several_people():
-    """200 others, 10 gold items and four people: each answers about one gold item in twenty answers."""
-    asked = golden(num_others=200, gold=range(1000, 1010), every=20)
-    names, num, num_gold = ["ann", "bob", "cat", "dan"], Counter(), Counter()
-    while asked.num_open:
-        for name in names:
-            for row in rows(asked.next(name, name, 0.0, size=5)):
-                asked.hear(said(row, name))
-                num[name] += 1
-                num_gold[name] += row >= 1000
-    assert num.total() == 200 + num_gold.total()
-    assert all(abs(num_gold[name] - num[name] / 20) <= 2 for name in names)
-    assert min(num_gold.values()) >= 2
-
-
 def test_an_item_whose_answer_is_being_written_is_given_to_nobody():
     """The tab may be closed in that moment."""
     asked = queue([question(row) for row in range(3)], each=2)
@@ -364,11 +271,13 @@ def test_two_people_may_write_of_one_item_at_once():
         assert rows(asked.next("cat", "c", 0.0, size=9)) == [1]
 
 
-def test_gold_that_is_being_written_is_not_asked_again_meanwhile():
-    asked = golden(gold=(100,))
-    asked.hear(said(100, "bob"))
-    for row in range(4):
-        asked.hear(said(row, "cat"))
-    with asked.writing([100]):
-        assert 100 not in rows(asked.next("cat", "c", 0.0, size=4))
-    assert 100 in rows(asked.next("cat", "c", 0.0, size=4))
+def test_an_item_whose_lease_ran_out_is_held_while_its_answer_is_written():
+    asked = queue([question(row) for row in range(3)])
+    asked.next("ann", "a", 0.0, size=1)
+    late = LEASE_S + 1
+    asked.sweep(late)
+    assert asked.refuse(0, "ann", "a", late) == ""
+    with asked.writing([0]):
+        assert rows(asked.next("bob", "b", late, size=9)) == [1, 2]
+        asked.hear(said(0))
+    assert asked.num_open == 2

@@ -96,32 +96,41 @@ def test_pages_have_no_inline_script_or_style(server, client):
         assert text.count("<script") == text.count('<script type="module" src="/static/')
 
 
-def test_what_goes_to_a_labeler_tells_nothing_of_what_it_is_for(client, asked):
+def test_what_goes_to_a_labeler_tells_nothing_of_what_it_is_for(asking):
+    live = Live(asking(num_train=6, num_audit=4, num_gold=3).campaign)
+    asyncio.run(live.look())
+    client = Client(Server(live, hosts=frozenset(["127.0.0.1"])))
     for single in (True, False):
         for _ in range(6):
             text = json.dumps(client.next(single=single, size=20))
             assert not any(word in text for word in SECRET)
     assert not any(word in client.ask("/api/status", {"page": PAGE}).text for word in SECRET)
+    live.close()
 
 
-def test_no_figure_tells_a_gold_item_from_another(asking):
-    """Whatever somebody answers, the same figures change, and one item less is left."""
-    live = Live(asking(num_train=6, num_audit=4, num_gold=3, gold_every=4).campaign)
+@pytest.mark.parametrize("each", [1, 2])
+def test_no_figure_tells_what_an_item_is_for(asking, each):
+    """Whatever somebody answers, the same figures change, and as many items are left."""
+    live = Live(asking(num_train=6, num_audit=4, num_gold=3, answers_per_item=each).campaign)
     asyncio.run(live.look())
-    client = Client(Server(live, hosts=frozenset(["127.0.0.1"])))
-    before = client.ask("/api/status", {"page": PAGE}).json()
-    changed, num_gold = [], 0
-    for number in range(13):
-        [item] = client.next(size=1)["items"]
-        assert client.say(item["row"], submission=f"submission-{number}").json()["saved"] == [item["row"]]
-        after = client.ask("/api/status", {"page": PAGE}).json()
-        assert before["num_open"] - after["num_open"] == before["num_open_to_me"] - after["num_open_to_me"] == 1
-        mine = after["mine"] or {}
-        changed.append(({key for key in after if after[key] != before[key]}, set(mine), mine["agreement"]))
-        num_gold += item["row"] >= 50
-        before = after
-    assert num_gold == 3 and client.next(size=1)["items"] == []
-    assert all(each == changed[1] for each in changed[2:])
+    server = Server(live, hosts=frozenset(["127.0.0.1"]))
+    changed, told = [], 0
+    for name in ("ann", "bob")[:each]:
+        client = Client(server, name)
+        before = client.ask("/api/status", {"page": PAGE}).json()
+        for number in range(13):
+            [item] = client.next(size=1)["items"]
+            assert client.say(item["row"], submission=f"{name}-submission-{number}").json()["saved"] == [item["row"]]
+            after = client.ask("/api/status", {"page": PAGE}).json()
+            left = before["num_open"] - after["num_open"], before["num_open_to_me"] - after["num_open_to_me"]
+            keys = {key for key in after if after[key] != before[key]}
+            mine = {key for key in after["mine"] if before["mine"] and after["mine"][key] != before["mine"][key]}
+            if number > 1:
+                changed.append((name, left, keys - {"per_minute"}, mine - {"per_minute"}))
+            told, before = told + (item["row"] >= 50), after
+    assert told == 3 * each
+    assert all(found[1:] == changed[0][1:] for found in changed if found[0] == "ann")
+    assert all(found[1:] == changed[-1][1:] for found in changed if found[0] == "bob")
     live.close()
 
 
