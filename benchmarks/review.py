@@ -153,7 +153,7 @@ def long_queue(place: Path, outcome: Outcome, *, num: int, seconds: float) -> No
         times, given = asyncio.run(crowd(address, seconds))
     stored = len(Ledger(asked.campaign, asked.number).latest)
     first_gold = len(asked.truth) - num // 20
-    once = [row for row in given if row < first_gold]  # gold items may be asked of several people
+    num_gold = sum(row >= first_gold for row in given)
     outcome.rows.append((f"first page of {num:,} items, drawn with its pictures", f"{first:.2f} s", "1 s"))
     outcome.limits |= {"first page, s": first}
     for name, found in times.items():
@@ -165,8 +165,7 @@ def long_queue(place: Path, outcome: Outcome, *, num: int, seconds: float) -> No
     outcome.rows.append(("answers committed a second", f"{rate:,.0f}", ""))
     outcome.notes.append(
         f"{stored:,} answers lie in the workspace, {len(times['answer']):,} were told saved; "
-        f"{len(once) - len(set(once)):,} items were given out twice, gold items apart: {len(given) - len(once):,} of "
-        f"{len(given):,} that were given out."
+        f"{len(given) - len(set(given)):,} items were given out twice; {num_gold:,} of the {len(given):,} given out are gold."
     )
 
 

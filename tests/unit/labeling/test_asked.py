@@ -24,6 +24,10 @@ def test_rounds_and_purposes(tiny):
     tiny.publish(1, [6, 8], strategy="second_look")
     asked = AskedItems(tiny.campaign, np.array([7]))
     told = {row: asked.rounds_of(tiny.ids[row], where="x") for row in (5, 6, 7, 8)}
+    tiny.publish(2, [7, 9], strategy="gold")
+    known = AskedItems(tiny.campaign, np.array([7]))
+    assert known.rounds_of(tiny.ids[7], where="x") == {0: "audit", 2: "gold"}
+    assert known.rounds_of(tiny.ids[9], where="x") == {2: "gold"}
     assert told == {5: {0: "train"}, 6: {0: "train", 1: "second_look"}, 7: {0: "audit"}, 8: {1: "second_look"}}
     assert [asked.position[tiny.ids[row]] for row in (5, 6, 7, 8)] == [0, 1, 2, 3]
 

@@ -230,3 +230,10 @@ def test_gold_items_are_waited_for_and_measure_who_answers(begin):
     # Who answered gold items together is not judged by that.
     assert judged["training"] == {"eve": {"num_answers": 1, "num_shared": 0, "error_rate": None}}
     assert judged["audit"] == {}
+    # The audit's second draw may hold a gold item: it is asked anew, and what was said of it as gold is no vote.
+    again = tiny.publish(1, [21], strategy="audit")
+    append(tiny.campaign, [Answer(tiny.ids[21], "label", "three", "adam", when, 1, "audit", "file")])
+    record = ask(tiny.campaign, tiny.plan, 1, again, np.array([21]))
+    assert resolved(tiny, record) == {21: (tiny.ids[21], "audit", 3)}
+    assert list(record.facts["annotators"]["audit"]) == ["adam"]
+    assert record.facts["annotators"]["gold"] == judged["gold"]
