@@ -165,7 +165,8 @@ def long_queue(place: Path, outcome: Outcome, *, num: int, seconds: float) -> No
     outcome.rows.append(("answers committed a second", f"{rate:,.0f}", ""))
     outcome.notes.append(
         f"{stored:,} answers lie in the workspace, {len(times['answer']):,} were told saved; "
-        f"{len(given) - len(set(given)):,} items were given out twice; {num_gold:,} of the {len(given):,} given out are gold."
+        f"{len(given) - len(set(given)):,} items were given out twice; "
+        f"{num_gold:,} of the {len(given):,} given out are gold."
     )
 
 
