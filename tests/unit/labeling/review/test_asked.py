@@ -196,3 +196,20 @@ def test_an_undo_that_the_store_refuses_can_be_done_again(asked, monkeypatch):
         with pytest.raises(StorageError, match="away"):
             asyncio.run(opened.undo("ann", "p"))
     assert [question.row for question, _ in asyncio.run(opened.undo("ann", "p"))] == [45]
+
+
+def test_an_item_is_held_while_its_answer_is_written(asked, monkeypatch):
+    """The tab is closed in that moment, and somebody else asks for all there is."""
+    opened = open_round(asked)
+    [row] = [q.row for q in opened.next("ann", "p", size=1, single=True, keep=[]).questions]
+    given, add = [], opened.commits.add
+
+    async def slow(answers):
+        opened.queue.give_back("p")
+        given.extend(q.row for q in opened.next("bob", "q", size=20, single=True, keep=[]).questions)
+        return await add(answers)
+
+    monkeypatch.setattr(opened.commits, "add", slow)
+    assert submit(opened, said(row)).saved == (row,)
+    assert sorted([row, *given]) == list(range(40, 50))
+    assert opened.queue.num_open == 9
