@@ -36,15 +36,15 @@ def targeted(begin, ray_session):
     return make
 
 
-def expected(tiny, first, size=12):
+def expected(tiny, first, size=12, max_error=0.5, correct=(True, True)):
     """The plan and the draw by arrays: of the open items above the threshold those of the highest numbers."""
     human = np.isin(tiny.rows, [*first, *TRAIN])
     plan = plan_second_draw(
         CONFIDENCE[first],
-        np.ones(len(first), bool),
+        np.array(correct),
         pool=ConfidenceHistogram.of(CONFIDENCE[tiny.rows], human=human),
         size=size,
-        max_error=0.5,
+        max_error=max_error,
         alpha=0.05,
         promise="auto",
     )
@@ -71,6 +71,20 @@ def test_draws_uniformly_from_what_is_open_above_the_threshold(targeted):
         }
         for row in rows.tolist()
     ]
+
+
+def test_what_lies_below_the_threshold_is_not_drawn(targeted):
+    """The model errs on the less sure of the two that were drawn first: the draw aims at where it may be trusted."""
+    tiny, first, answered, _ = targeted(acceptance=TARGETED | {"max_error": 0.2})
+    labels = tiny.truth.copy()
+    labels[first[1]] = (labels[first[1]] + 1) % 10
+    predictions = tiny.predicted(1, labels, CONFIDENCE)
+    plan, rows = expected(tiny, first, max_error=0.2, correct=(True, False))
+    assert plan.threshold > 0.6 and 12 < plan.num_open < 40
+    drawn, facts = redraw_second(tiny.campaign, tiny.plan, predictions, answered, fold=fold_here)
+    assert drawn.column("row").to_pylist() == rows.tolist()
+    assert (CONFIDENCE[rows] >= np.float32(plan.threshold)).all()
+    assert facts == [{"plan": 0, "threshold": plan.threshold, "num_open": plan.num_open, "size": 12}]
 
 
 def test_parts_make_no_difference(targeted):
