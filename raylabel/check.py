@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 from raylabel import runtime
 from raylabel.config import Config
@@ -26,6 +27,13 @@ def check_strategies(config: Config) -> None:
             f"sampling.cold_start: {config.sampling.cold_start!r} needs a model or answers and round 0 has none; "
             f"choose {' or '.join(sorted(fits))}"
         )
+
+
+def check_gold(config: Config) -> None:
+    """Refuse a sheet of gold items that is not there: what stands in it is read once the pool is planned."""
+    source = config.labeling.gold
+    if source is not None and not Path(source).is_file():
+        raise ConfigError(f"labeling.gold: there is no file {source}; a relative path starts at the TOML's folder")
 
 
 def strategy_of(config: Config) -> str:

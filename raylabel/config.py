@@ -104,7 +104,7 @@ class Labeling(_Section):
     consensus: Literal["majority", "dawid_skene"] = "majority"
     """Several answers of an item: the most named label, or each weighed by how often its annotator errs."""
     gold: str | None = None
-    """A .csv or .jsonl sheet with the `label` of some items by `id`: asked among the others, to measure who answers."""
+    """A sheet on this machine, .csv or .jsonl: `id` and `label` of items to ask among the others, to measure people."""
     gold_every: Annotated[int, Field(ge=2)] = 20
     """One of so many questions is about a gold item."""
 
@@ -112,7 +112,9 @@ class Labeling(_Section):
     @classmethod
     def _check(cls, gold: str | None) -> str | None:
         if gold is not None and ("://" in gold or not gold.endswith((".csv", ".jsonl"))):
-            raise ValueError(f"labeling.gold: {gold!r} is no .csv or .jsonl file on this machine")
+            raise ValueError(
+                f"labeling.gold: {gold!r} is no .csv or .jsonl file on this machine; leave it out for none"
+            )
         return gold
 
 

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from raylabel.campaign import BEGUN, Campaign
-from raylabel.check import check_audit, check_strategies, sources_of
+from raylabel.check import check_audit, check_gold, check_strategies, sources_of
 from raylabel.config import Config
 from raylabel.errors import ConfigError, FingerprintError
 from raylabel.profile import Profile, kept, resolve_profile
@@ -41,13 +41,16 @@ def open_campaign(config: Config) -> Campaign:
     Raises:
         FingerprintError: the workspace was made with other settings, code or libraries; shows each difference.
         UnknownName: a strategy or labeling function that does not exist.
-        ConfigError: a strategy that cannot stand where it does, or a labeling function that cannot be imported.
+        ConfigError: a strategy that cannot stand where it does, a labeling function that cannot be imported, or a sheet
+            of gold items that is not there.
     """
     check_strategies(config)
     check_audit(config)
     store = Store(config.workspace)
     found = _stored(store) if store.exists("campaign.json") else None
     begun = store.exists(f"{BEGUN}.json")
+    if not begun:
+        check_gold(config)  # it is read before the backbone is stored, once
     # Until the backbone is stored it may be another one, or its code: then what was measured says nothing of it.
     profile, measured = resolve_profile(config, found=Profile.from_json(found["profile"]) if found and begun else None)
     mine = {

@@ -60,7 +60,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"{counted(facts['num_rows'], 'image')} in {counted(facts['num_shards'], 'shard')}; "
         f"{len(facts['rounds'])} of at most {counted(facts['num_rounds'], 'round')} done"
     ]
-    if questions := facts["questions"]:
+    if (questions := facts["questions"]) and not facts["labels"]:
         lines.append(f"round {questions['round']}: {questions['missing']} of {questions['asked']} answers are missing")
     if driver := facts["driver"]:
         lines.append(f"a driver is at work: process {driver['pid']} on {driver['host']}")

@@ -51,10 +51,12 @@ def check_budget(config: Config, num_rows: int, *, num_gold: int = 0) -> None:
     """
     budget = config.budget
     if budget.train_answers + budget.audit_answers > num_rows - num_gold:
-        gold = f", {num_gold} of them gold (labeling.gold)" if num_gold else ""
+        left = f"the {num_rows} items of {config.pool.path}"
+        if num_gold:
+            left = f"the {num_rows - num_gold} beside {counted(num_gold, 'gold item')} (labeling.gold) of {left}"
         raise ConfigError(
-            f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than "
-            f"the {num_rows} items of {config.pool.path}{gold}; give fewer of these"
+            f"budget: {budget.train_answers} training and {budget.audit_answers} audit answers are more than {left}; "
+            "ask for fewer"
         )
 
 

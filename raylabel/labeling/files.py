@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raylabel.campaign import Campaign
+from raylabel.campaign import Campaign, find_labels
 from raylabel.errors import AnswersError, ConfigError, PoolError
 from raylabel.labeling.answers import Ledger, collect, settled
 from raylabel.labeling.asked import newest_shortlist, rows_of
@@ -33,7 +33,12 @@ def open_questions(campaign: Campaign) -> tuple[int, pa.Table]:
 
     Raises:
         RaylabelError: no round has asked yet.
+        AnswersError: the campaign is done.
     """
+    if find_labels(campaign) is not None:
+        raise AnswersError(
+            f"{campaign.store.root}: the campaign is done and asks nothing any more; --what labels writes its result"
+        )
     number, items = newest_shortlist(campaign)
     answered = settled(Ledger(campaign, number).latest, each=campaign.config.labeling.answers_per_item)
     if answered:

@@ -17,8 +17,8 @@ READERS = 8
 """Files that are read at once; each may lie in memory whole."""
 
 _FIELDS = {"fingerprint", "writer", "facts", "parts"}
-_FOREIGN = ("driver.lease/", "/finetune/")
-"""Places whose JSON objects are no records: the driver's lease, and checkpoints of Ray Train."""
+_FOREIGN = ("/driver.lease/", "/review.lease/", "/finetune/")
+"""Places whose JSON objects are no records: who drives, who serves the review page, and checkpoints of Ray Train."""
 
 _OTHERS = ("campaign.json", REPORT)
 """JSON objects that are no records, and are checked for themselves."""

@@ -77,6 +77,8 @@ def test_a_whole_campaign(campaign: tuple[Path, dict[str, str]], tmp_path: Path)
     late = invoke("import", toml, sheet)
     assert late.returncode == 2
     assert "the campaign is done" in late.stderr
+    nothing = invoke("export", toml, tmp_path / "more.csv")
+    assert (nothing.returncode, "is done and asks nothing any more" in nothing.stderr) == (2, True)
     usage = invoke("export", toml, tmp_path / "labs.txt", "--what", "labels")
     assert usage.returncode == 2
     assert "labs.txt: expected a name that ends in .parquet, .csv or .jsonl" in usage.stderr

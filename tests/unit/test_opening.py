@@ -58,6 +58,18 @@ def test_another_campaign_is_refused(ray_session, tmp_path, changed, line):
     assert open_campaign(settings(tmp_path)).fingerprint == before
 
 
+def test_a_sheet_of_gold_items_must_be_there_when_a_workspace_begins(ray_session, tmp_path):
+    gold = tmp_path / "gold.csv"
+    config = settings(tmp_path, labeling={"gold": str(gold)})
+    with pytest.raises(ConfigError, match=rf"labeling\.gold: there is no file {gold}; a relative path starts"):
+        open_campaign(config)
+    gold.write_text("id,label\n")
+    campaign = open_campaign(config)
+    campaign.records.commit(BEGUN, Record())
+    gold.unlink()
+    assert open_campaign(config).fingerprint == campaign.fingerprint
+
+
 @pytest.mark.parametrize("changed", [{"seed": 7}, {"budget": {"rounds": 2}}, {"pool": {"path": "/right"}}])
 def test_a_workspace_without_work_is_begun_anew(ray_session, tmp_path, changed):
     """Plan and audit of the first try are gone; what is bound to the workspace is what the second one says."""

@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 from dataclasses import replace
@@ -79,6 +80,11 @@ def test_open_questions(tiny):
     found = look(tiny.campaign)
     assert found["questions"] == {"round": 0, "asked": 3, "missing": 2}
     assert found["lines"][1] == "round 0: 2 of 3 answers are missing"
+    # What was left out by "train now" is missed no more once the campaign is done.
+    tiny.campaign.records.commit("labels/labels", Record())
+    sentence = {"num_human": 1, "num_auto": 0, "num_undecided": 59, "sentence": "No certificate."}
+    tiny.campaign.store.write("report.json", json.dumps({"labels": sentence}).encode())
+    assert not any("missing" in line for line in look(tiny.campaign)["lines"])
 
 
 def test_rounds_done(tiny):

@@ -76,7 +76,8 @@ def test_gold_that_leaves_too_few_to_ask_about_is_refused(ray_session, with_gold
     """40 training and 20 audit answers of 60 items."""
     tiny = with_gold([44], budget={"train_answers": 40})
     with pytest.raises(
-        ConfigError, match=r"40 training and 20 audit answers are more than the 60 items of .*, 1 of them gold"
+        ConfigError,
+        match=r"40 training and 20 audit answers are more than the 59 beside 1 gold item \(.*\) of the 60 items of",
     ):
         know_gold(tiny.campaign, tiny.plan, NONE)
 
