@@ -17,7 +17,12 @@ from raylabel.sampling.auto import COVER_PER_CLASS, HERD_PER_CLASS
 from raylabel.workspace import Record, read_parts
 
 SIZE = 6
-NO_MORE = {"num_second_looks": 0, "num_gold": 0}
+
+
+def facts(strategy, *, num_audit, num_gold=0):
+    """What a shortlist of `SIZE` picks and of so many others is recorded with."""
+    found = {"strategy": strategy, "num_train": SIZE, "num_audit": num_audit, "num_second_looks": 0}
+    return found | {"num_gold": num_gold}
 
 
 def asked(tiny, record):
@@ -65,13 +70,7 @@ def test_round_0_asks_the_audit_among_the_others(ray_session, tiny):
     record = round_0(tiny)
     items = asked(tiny, record)
     # Row 17 of the audit cannot be read.
-    assert dict(record.facts) == {
-        "strategy": "herding",
-        "num_train": 6,
-        "num_audit": 5,
-        "num_second_looks": 0,
-        "num_gold": 0,
-    }
+    assert dict(record.facts) == facts("herding", num_audit=5)
     assert [item["position"] for item in items] == list(range(11))
     assert all(item["id"] == tiny.ids[item["row"]] for item in items)
     audit = [item for item in items if item["strategy"] == "audit"]
@@ -130,13 +129,7 @@ def test_same_picks_as_a_direct_choice(ray_session, begin, strategy):
     assert [item["reason"] for item in items] == list(expected.reasons)
     assert {item["strategy"] for item in items} == {strategy}
     chosen = "herding" if strategy == "auto" else strategy  # 12 answers for 10 classes
-    assert dict(record.facts) == {
-        "strategy": chosen,
-        "num_train": SIZE,
-        "num_audit": 0,
-        "num_second_looks": 0,
-        "num_gold": 0,
-    }
+    assert dict(record.facts) == facts(chosen, num_audit=0)
     assert [item["position"] for item in items] == list(range(SIZE))
 
 
@@ -165,13 +158,7 @@ def test_a_later_draw_is_asked_in_the_next_round(ray_session, begin):
     _, model = model_of(tiny)
     record = round_1(tiny, model)
     items = asked(tiny, record)
-    assert dict(record.facts) == {
-        "strategy": "margin",
-        "num_train": 6,
-        "num_audit": 2,
-        "num_second_looks": 0,
-        "num_gold": 0,
-    }
+    assert dict(record.facts) == facts("margin", num_audit=2)
     assert {item["row"] for item in items if item["strategy"] == "audit"} == {40, 59}
     assert [item["position"] for item in items] == list(range(8))
     assert [item["strategy"] for item in items] != ["margin"] * 6 + ["audit"] * 2
@@ -464,13 +451,7 @@ def test_gold_items_are_asked_among_the_others_and_never_picked(ray_session, beg
     record = round_0(tiny)
     items = asked(tiny, record)
     # 6 that herding picks and 5 of the audit: one gold item for each 4 of them.
-    assert dict(record.facts) == {
-        "strategy": "herding",
-        "num_train": 6,
-        "num_audit": 5,
-        "num_second_looks": 0,
-        "num_gold": 3,
-    }
+    assert dict(record.facts) == facts("herding", num_audit=5, num_gold=3)
     asked_gold = {item["row"] for item in items if item["strategy"] == "gold"}
     assert len(asked_gold) == 3 and asked_gold < set(gold)
     assert not {item["row"] for item in items if item["strategy"] == "herding"} & set(gold)
